@@ -1,0 +1,2 @@
+// Package loop binds files to loop devices (Linux).
+package loop
