@@ -1,0 +1,196 @@
+package cloud
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
+)
+
+// attachTimeout bounds the wait for an attachment: one that has not happened by
+// then is stuck, as EC2's troubleshooting page says of volumes that stay
+// "attaching".
+const attachTimeout = 5 * time.Minute
+
+// VolumeSpec says what volume to create.
+type VolumeSpec struct {
+	Zone       string
+	SnapshotID string // empty: a blank volume
+	SizeGiB    int32  // 0: the size of the snapshot
+	Type       string // gp3, io2, …; empty: EC2's default
+	IOPS       int32  // 0: the type's default
+	Throughput int32  // MiB/s, gp3 only; 0: the type's default
+	Encrypted  *bool  // nil: as the snapshot is, or the account's default
+	KMSKeyID   string
+	Tags       map[string]string
+	Token      string // repeating the call with the same token makes no second volume
+}
+
+// CreateVolume creates a volume and returns its id. The volume is not usable
+// until [Client.WaitVolumeAvailable] returns.
+func (c *Client) CreateVolume(ctx context.Context, spec VolumeSpec) (string, error) {
+	in := &ec2.CreateVolumeInput{
+		AvailabilityZone:  aws.String(spec.Zone),
+		VolumeType:        types.VolumeType(spec.Type),
+		Encrypted:         spec.Encrypted,
+		SnapshotId:        optional(spec.SnapshotID),
+		Size:              optional(spec.SizeGiB),
+		Iops:              optional(spec.IOPS),
+		Throughput:        optional(spec.Throughput),
+		KmsKeyId:          optional(spec.KMSKeyID),
+		ClientToken:       optional(spec.Token),
+		TagSpecifications: tagSpec(map[types.ResourceType]map[string]string{types.ResourceTypeVolume: spec.Tags}),
+	}
+	out, err := c.ec2.CreateVolume(ctx, in)
+	if err != nil {
+		return "", apiError("CreateVolume", spec.SnapshotID, err)
+	}
+	return aws.ToString(out.VolumeId), nil
+}
+
+// WaitVolumeAvailable waits until the volume can be attached. It returns
+// ErrFailed when EC2 could not create it.
+func (c *Client) WaitVolumeAvailable(ctx context.Context, id string) error {
+	return c.await(ctx, "volume "+id+" to become available", func(ctx context.Context) (bool, string, error) {
+		vol, err := c.volume(ctx, id)
+		if err != nil {
+			return false, "", err
+		}
+		switch vol.State {
+		case types.VolumeStateAvailable:
+			return true, "", nil
+		case types.VolumeStateError, types.VolumeStateDeleting, types.VolumeStateDeleted:
+			return false, "", fmt.Errorf("%w: state %s", ErrFailed, vol.State)
+		default:
+			return false, string(vol.State), nil
+		}
+	})
+}
+
+// AttachVolume attaches a volume to an instance under a device name. It returns
+// ErrDeviceInUse when the name is taken. The attachment has happened when
+// [Client.WaitVolumeAttached] returns.
+func (c *Client) AttachVolume(ctx context.Context, id, instance, device string) error {
+	_, err := c.ec2.AttachVolume(ctx, &ec2.AttachVolumeInput{
+		VolumeId: aws.String(id), InstanceId: aws.String(instance), Device: aws.String(device),
+	})
+	err = apiError("AttachVolume", id+" to "+instance+" as "+device, err)
+	// EC2 has no code of its own for a name that is taken.
+	var api *APIError
+	if errors.As(err, &api) && api.Code == "InvalidParameterValue" && strings.Contains(api.Message, "already in use") {
+		return fmt.Errorf("%w: %w", ErrDeviceInUse, err)
+	}
+	// A call that was repeated after a lost answer finds its own attachment.
+	if errors.Is(err, ErrInUse) {
+		if vol, lookErr := c.volume(ctx, id); lookErr == nil {
+			for _, at := range vol.Attachments {
+				if aws.ToString(at.InstanceId) == instance && aws.ToString(at.Device) == device {
+					return nil
+				}
+			}
+		}
+	}
+	return err
+}
+
+// WaitVolumeAttached waits until the volume is attached.
+func (c *Client) WaitVolumeAttached(ctx context.Context, id string) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, attachTimeout,
+		fmt.Errorf("still not attached after %v: detach it by hand and look at the instance's devices", attachTimeout))
+	defer cancel()
+	return c.await(ctx, "volume "+id+" to be attached", func(ctx context.Context) (bool, string, error) {
+		vol, err := c.volume(ctx, id)
+		if err != nil {
+			return false, "", err
+		}
+		for _, at := range vol.Attachments {
+			if at.State == types.VolumeAttachmentStateAttached {
+				return true, "", nil
+			}
+			return false, string(at.State), nil
+		}
+		return false, string(vol.State), nil
+	})
+}
+
+// DetachVolume starts to detach a volume. A volume that is not attached, or is
+// gone, is no error.
+func (c *Client) DetachVolume(ctx context.Context, id string) error {
+	_, err := c.ec2.DetachVolume(ctx, &ec2.DetachVolumeInput{VolumeId: aws.String(id)})
+	err = apiError("DetachVolume", id, err)
+	if errors.Is(err, ErrWrongState) || errors.Is(err, ErrNotFound) {
+		return nil
+	}
+	return err
+}
+
+// WaitVolumeDetached waits until the volume is attached to nothing, or gone.
+func (c *Client) WaitVolumeDetached(ctx context.Context, id string) error {
+	return c.await(ctx, "volume "+id+" to be detached", func(ctx context.Context) (bool, string, error) {
+		vol, err := c.volume(ctx, id)
+		if errors.Is(err, ErrNotFound) {
+			return true, "", nil
+		}
+		if err != nil {
+			return false, "", err
+		}
+		if len(vol.Attachments) == 0 {
+			return true, "", nil
+		}
+		return false, string(vol.Attachments[0].State), nil
+	})
+}
+
+// DeleteVolume deletes a volume. One that is gone is no error.
+func (c *Client) DeleteVolume(ctx context.Context, id string) error {
+	_, err := c.ec2.DeleteVolume(ctx, &ec2.DeleteVolumeInput{VolumeId: aws.String(id)})
+	err = apiError("DeleteVolume", id, err)
+	if errors.Is(err, ErrNotFound) {
+		return nil
+	}
+	return err
+}
+
+// VolumesWithTag returns the ids of the volumes that carry a tag.
+func (c *Client) VolumesWithTag(ctx context.Context, key, value string) ([]string, error) {
+	var ids []string
+	pages := ec2.NewDescribeVolumesPaginator(c.ec2, &ec2.DescribeVolumesInput{
+		Filters: filters(map[string][]string{"tag:" + key: {value}}),
+	})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return nil, apiError("DescribeVolumes", "", err)
+		}
+		for _, vol := range page.Volumes {
+			ids = append(ids, aws.ToString(vol.VolumeId))
+		}
+	}
+	return ids, nil
+}
+
+func (c *Client) volume(ctx context.Context, id string) (types.Volume, error) {
+	out, err := c.ec2.DescribeVolumes(ctx, &ec2.DescribeVolumesInput{VolumeIds: []string{id}})
+	if err != nil {
+		return types.Volume{}, apiError("DescribeVolumes", id, err)
+	}
+	if len(out.Volumes) == 0 {
+		return types.Volume{}, fmt.Errorf("volume %s: %w", id, ErrNotFound)
+	}
+	return out.Volumes[0], nil
+}
+
+// optional returns nil for the zero value: EC2 takes an absent parameter as
+// "your default" and an explicit zero as a mistake.
+func optional[T comparable](v T) *T {
+	var zero T
+	if v == zero {
+		return nil
+	}
+	return &v
+}
