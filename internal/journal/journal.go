@@ -63,6 +63,7 @@ type line struct {
 	Made   *Entry  `json:"made,omitempty"`
 	Gone   int     `json:"gone,omitempty"` // Seq of the entry
 	Kept   bool    `json:"kept,omitempty"`
+	Good   bool    `json:"good,omitempty"` // see Commit
 }
 
 // suffix is the ending of a journal's name.
@@ -81,6 +82,7 @@ type Journal struct {
 	entries []Entry
 	next    int
 	kept    bool
+	good    bool
 }
 
 // Create starts the journal of a bake in dir.
@@ -208,6 +210,8 @@ func (j *Journal) read() error {
 			j.next = max(j.next, l.Made.Seq+1)
 		case l.Kept:
 			j.kept = true
+		case l.Good:
+			j.commit()
 		case l.Gone != 0:
 			j.drop(l.Gone)
 		}
@@ -234,6 +238,20 @@ func (j *Journal) Gone(entry Entry) error {
 	j.drop(entry.Seq)
 	return nil
 }
+
+// Commit notes that the bake has ended well: its images and snapshots are no
+// longer there to undo.
+func (j *Journal) Commit() error {
+	if err := j.append(line{Good: true}); err != nil {
+		return err
+	}
+	j.commit()
+	return nil
+}
+
+// Committed reports whether the bake has ended well. What carries its tag then
+// is its result.
+func (j *Journal) Committed() bool { return j.good }
 
 // Keep marks the journal as one that somebody wants to look at: only who asks
 // for kept journals takes it over.
@@ -280,6 +298,11 @@ func (j *Journal) append(l line) error {
 		return fmt.Errorf("write the journal of bake %s: %w", j.Header.Bake, err)
 	}
 	return nil
+}
+
+func (j *Journal) commit() {
+	j.good = true
+	j.entries = slices.DeleteFunc(j.entries, func(e Entry) bool { return e.Kind == Image || e.Kind == Snapshot })
 }
 
 func (j *Journal) drop(seq int) {

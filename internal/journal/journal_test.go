@@ -113,6 +113,26 @@ func TestKeptJournalWaitsToBeAskedFor(t *testing.T) {
 	found[0].Done()
 }
 
+func TestCommittedImageIsNotUndone(t *testing.T) {
+	dir := t.TempDir()
+	j := create(t, dir, "good")
+	vol := record(t, j, Volume, "vol-1")
+	record(t, j, Snapshot, "snap-1")
+	record(t, j, Image, "ami-1")
+	if err := j.Commit(); err != nil {
+		t.Fatal(err)
+	}
+	j.Close()
+	found, err := Orphans(dir, false)
+	if err != nil || len(found) != 1 {
+		t.Fatalf("Orphans = %d, %v", len(found), err)
+	}
+	if diff := cmp.Diff([]Entry{vol}, found[0].Entries()); diff != "" || !found[0].Committed() {
+		t.Errorf("committed %v, entries (-want +got):\n%s", found[0].Committed(), diff)
+	}
+	found[0].Done()
+}
+
 func FuzzRead(f *testing.F) {
 	f.Add([]byte(`{"header":{"bake":"x"}}` + "\n" + `{"made":{"seq":1,"kind":"volume","id":"v"}}` + "\n"))
 	f.Add([]byte("{}\n{"))
