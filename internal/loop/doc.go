@@ -1,2 +1,0 @@
-// Package loop binds files to loop devices (Linux).
-package loop
