@@ -8,6 +8,7 @@ package access
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"os"
@@ -19,6 +20,7 @@ import (
 
 	"github.com/imagebakery/packer-plugin-bakery/internal/cloud"
 	"github.com/imagebakery/packer-plugin-bakery/internal/home"
+	"github.com/imagebakery/packer-plugin-bakery/internal/journal"
 	"github.com/imagebakery/packer-plugin-bakery/internal/localcloud"
 	"github.com/imagebakery/packer-plugin-bakery/internal/region"
 )
@@ -245,6 +247,23 @@ func openLocal(ctx context.Context) (http.RoundTripper, error) {
 		return nil, fmt.Errorf("open the local cloud in %s: %w", dir, err)
 	}
 	return localTransport{local.Transport(), local}, nil
+}
+
+// WithoutSecrets returns what it takes to reach the same cloud later, when the
+// environment or the files of AWS's tools hold the credentials.
+func (c Config) WithoutSecrets() Config {
+	c.AccessKey, c.SecretKey, c.Token = "", "", ""
+	return c
+}
+
+// Connect makes a client from the header of a journal.
+func Connect(ctx context.Context, header journal.Header) (*cloud.Client, error) {
+	var c Config
+	if err := json.Unmarshal(header.Access, &c); err != nil {
+		return nil, fmt.Errorf("read how to reach the cloud of bake %s: %w", header.Bake, err)
+	}
+	c.Region = header.Region
+	return c.Client(ctx, nil)
 }
 
 // Secrets returns the values of c that must not reach a log.

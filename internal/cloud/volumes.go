@@ -194,3 +194,20 @@ func optional[T comparable](v T) *T {
 	}
 	return &v
 }
+
+// AttachedDevices returns the device names in use on an instance.
+func (c *Client) AttachedDevices(ctx context.Context, instance string) ([]string, error) {
+	out, err := c.ec2.DescribeInstances(ctx, &ec2.DescribeInstancesInput{InstanceIds: []string{instance}})
+	if err != nil {
+		return nil, apiError("DescribeInstances", instance, err)
+	}
+	var names []string
+	for _, reservation := range out.Reservations {
+		for _, inst := range reservation.Instances {
+			for _, m := range inst.BlockDeviceMappings {
+				names = append(names, aws.ToString(m.DeviceName))
+			}
+		}
+	}
+	return names, nil
+}

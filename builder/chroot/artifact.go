@@ -1,0 +1,124 @@
+package chroot
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	packersdk "github.com/hashicorp/packer-plugin-sdk/packer"
+	registryimage "github.com/hashicorp/packer-plugin-sdk/packer/registry/image"
+
+	"github.com/imagebakery/packer-plugin-bakery/internal/cloud"
+	"github.com/imagebakery/packer-plugin-bakery/internal/handoff"
+)
+
+// Artifact is the image of a bake. Its id is "region:ami", one for each region,
+// separated by commas, as amazon-ebs and amazon-chroot have it.
+type Artifact struct {
+	bake   handoff.Bake
+	client func(ctx context.Context) (*cloud.Client, error)
+	data   any // generated_data
+}
+
+var _ packersdk.Artifact = (*Artifact)(nil)
+
+func (b *bake) artifact() *Artifact {
+	return &Artifact{
+		data: b.state.Get("generated_data"),
+		client: func(ctx context.Context) (*cloud.Client, error) {
+			return b.config.Client(ctx, b.reportWait)
+		},
+		bake: handoff.Bake{
+			ID: b.id, Cloud: b.config.Cloud, Region: b.client.Region(), Account: b.account,
+			SourceImage: b.source.ID, SourceName: b.source.Name, ImageName: b.image.Name,
+			Architecture: b.image.Architecture, BootMode: b.image.BootMode, Virtual: b.image.Virtualization,
+			Tags: b.image.Tags,
+			Images: []handoff.Image{{
+				Region: b.client.Region(), ID: b.registered.id,
+				Snapshots: cloud.Image{BlockDevices: b.image.BlockDevices}.Snapshots(),
+			}},
+			Steps: b.took, StartedUnix: b.started.Unix(), FinishedUnix: time.Now().Unix(),
+		},
+	}
+}
+
+// BuilderId implements [packersdk.Artifact].
+func (a *Artifact) BuilderId() string { return BuilderID }
+
+// Files implements [packersdk.Artifact]: an image has none.
+func (a *Artifact) Files() []string { return nil }
+
+// Id implements [packersdk.Artifact].
+func (a *Artifact) Id() string {
+	ids := make([]string, len(a.bake.Images))
+	for i, img := range a.bake.Images {
+		ids[i] = img.Region + ":" + img.ID
+	}
+	return strings.Join(ids, ",")
+}
+
+// String implements [packersdk.Artifact].
+func (a *Artifact) String() string {
+	var text strings.Builder
+	where := ""
+	if a.bake.Cloud != "aws" {
+		where = " of the " + a.bake.Cloud + " cloud"
+	}
+	fmt.Fprintf(&text, "Images%s were created:\n", where)
+	for _, img := range a.bake.Images {
+		fmt.Fprintf(&text, "%s: %s\n", img.Region, img.ID)
+	}
+	return text.String()
+}
+
+// State implements [packersdk.Artifact].
+func (a *Artifact) State(name string) any {
+	switch name {
+	case "generated_data":
+		return a.data
+	case handoff.StateKey:
+		return a.bake.State()
+	case registryimage.ArtifactStateURI:
+		return a.registryImages()
+	default:
+		return nil
+	}
+}
+
+// registryImages describes the artifact to HCP Packer.
+func (a *Artifact) registryImages() []*registryimage.Image {
+	var images []*registryimage.Image
+	for _, img := range a.bake.Images {
+		images = append(images, &registryimage.Image{
+			ImageID: img.ID, ProviderName: "aws", ProviderRegion: img.Region, SourceImageID: a.bake.SourceImage,
+			Labels: map[string]string{"architecture": a.bake.Architecture, "source_ami_name": a.bake.SourceName},
+		})
+	}
+	return images
+}
+
+// Destroy implements [packersdk.Artifact]: it deregisters the image everywhere
+// and deletes its snapshots.
+func (a *Artifact) Destroy() error {
+	ctx, cancel := context.WithTimeout(context.Background(), cleanupTimeout)
+	defer cancel()
+	client, err := a.client(ctx)
+	if err != nil {
+		return fmt.Errorf("destroy %s: %w", a.Id(), err)
+	}
+	defer client.Close()
+	var errs []error
+	for _, img := range a.bake.Images {
+		there := client.InRegion(img.Region)
+		if err := there.DeregisterImage(ctx, img.ID); err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		for _, snap := range img.Snapshots {
+			errs = append(errs, there.DeleteSnapshot(ctx, snap))
+		}
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,80 @@
+// Package chroot is the builder bakery-chroot: it clones the root snapshot of
+// an image onto a volume, provisions it in a chroot on this host, and makes an
+// image of the result. No instance boots.
+package chroot
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/hashicorp/hcl/v2/hcldec"
+	"github.com/hashicorp/packer-plugin-sdk/multistep"
+	"github.com/hashicorp/packer-plugin-sdk/multistep/commonsteps"
+	packersdk "github.com/hashicorp/packer-plugin-sdk/packer"
+
+	"github.com/imagebakery/packer-plugin-bakery/internal/handoff"
+)
+
+// BuilderID identifies artifacts of this builder.
+const BuilderID = "imagebakery.chroot"
+
+// Builder implements [packersdk.Builder].
+type Builder struct {
+	config Config
+}
+
+var _ packersdk.Builder = (*Builder)(nil)
+
+// buildVariables are what provisioners and post-processors can use as
+// `build.NAME`.
+var buildVariables = []string{
+	"BuildRegion", "SourceAMI", "SourceAMIName", "SourceAMICreationDate", "SourceAMIOwner", "SourceAMIOwnerName",
+	"Device", "MountPath", handoff.BakeIDKey,
+}
+
+// ConfigSpec implements [packersdk.HCL2Speccer].
+func (b *Builder) ConfigSpec() hcldec.ObjectSpec { return b.config.FlatMapstructure().HCL2Spec() }
+
+// Prepare implements [packersdk.Builder].
+func (b *Builder) Prepare(raws ...any) (variables, warnings []string, err error) {
+	warnings, err = b.config.prepare(raws...)
+	return buildVariables, warnings, err
+}
+
+// Run implements [packersdk.Builder].
+func (b *Builder) Run(ctx context.Context, ui packersdk.Ui, hook packersdk.Hook) (packersdk.Artifact, error) {
+	bake, err := newBake(&b.config, ui)
+	if err != nil {
+		return nil, err
+	}
+	state := new(multistep.BasicStateBag)
+	state.Put("hook", hook)
+	state.Put("ui", ui)
+	bake.state = state
+
+	runner := commonsteps.NewRunner(bake.steps(), b.config.PackerConfig, ui)
+	runner.Run(ctx, state)
+
+	failure, failed := state.Get("error").(error)
+	if !failed {
+		if _, cancelled := state.GetOk(multistep.StateCancelled); cancelled {
+			failure = errors.New("the bake was cancelled")
+		} else if _, halted := state.GetOk(multistep.StateHalted); halted {
+			failure = errors.New("the bake was halted")
+		}
+	}
+	leftErr := bake.finish(failure)
+	if failure != nil {
+		return nil, errors.Join(failure, leftErr)
+	}
+	if leftErr != nil {
+		// The image is good; what could not be removed stays in the journal for
+		// the next bake or `bakery reap`.
+		ui.Error(fmt.Sprintf("The image is good, but not all of its bake could be removed: %v", leftErr))
+	}
+	if b.config.SkipCreateAMI {
+		return nil, nil
+	}
+	return bake.artifact(), nil
+}

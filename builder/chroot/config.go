@@ -1,0 +1,441 @@
+//go:generate go tool packer-sdc struct-markdown
+//go:generate go tool packer-sdc mapstructure-to-hcl2 -type Config,BlockDevice,SourceFilter
+
+package chroot
+
+import (
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/hashicorp/packer-plugin-sdk/common"
+	packersdk "github.com/hashicorp/packer-plugin-sdk/packer"
+	"github.com/hashicorp/packer-plugin-sdk/template/config"
+	"github.com/hashicorp/packer-plugin-sdk/template/interpolate"
+
+	"github.com/imagebakery/packer-plugin-bakery/internal/access"
+)
+
+// Config is the configuration of bakery-chroot. It accepts templates that were
+// written for amazon-chroot.
+type Config struct {
+	common.PackerConfig `mapstructure:",squash"`
+	access.Config       `mapstructure:",squash"`
+
+	// The image to start from, such as `ami-0123456789abcdef0` or
+	// `data.bakery-ancestor.base.id`. Exactly one of `source_ami`,
+	// `source_ami_filter` and `from_scratch` must be set.
+	SourceAMI string `mapstructure:"source_ami" required:"false"`
+	// Finds the image to start from. See [Source filter](#source-filter).
+	SourceFilter SourceFilter `mapstructure:"source_ami_filter" required:"false"`
+	// Start from an empty volume. `pre_mount_commands` must then put a
+	// partition table and a file system on it; `root_volume_size`,
+	// `root_device_name`, and `ami_block_device_mappings` are required. Defaults
+	// to `false`.
+	FromScratch bool `mapstructure:"from_scratch" required:"false"`
+
+	// The name of the image, unique in the account and region: 3 to 128
+	// letters, digits, and `( ) [ ] . / - ' @ _` or spaces. The template
+	// function `clean_resource_name` makes a fitting name of any text.
+	AMIName string `mapstructure:"ami_name" required:"true"`
+	// What the image is described as. May use the
+	// [source variables](#source-variables).
+	AMIDescription string `mapstructure:"ami_description" required:"false"`
+	// The architecture: `x86_64`, `arm64`, `i386`. Defaults to that of the
+	// source, and for `from_scratch` to `x86_64`.
+	Architecture string `mapstructure:"ami_architecture" required:"false"`
+	// The virtualization type, `hvm` or `paravirtual`. Defaults to that of the
+	// source, and for `from_scratch` to `hvm`.
+	VirtualizationType string `mapstructure:"ami_virtualization_type" required:"false"`
+	// How instances of the image boot: `legacy-bios`, `uefi` or
+	// `uefi-preferred`. Defaults to that of the source.
+	BootMode string `mapstructure:"boot_mode" required:"false"`
+	// The UEFI variable store, in base64. Defaults to that of the source.
+	UEFIData string `mapstructure:"uefi_data" required:"false"`
+	// `v2.0` gives instances a NitroTPM; needs a `boot_mode` of `uefi`.
+	// Defaults to that of the source.
+	TPMSupport string `mapstructure:"tpm_support" required:"false"`
+	// `v2.0` makes instances of the image accept IMDSv2 only. Defaults to that
+	// of the source.
+	IMDSSupport string `mapstructure:"imds_support" required:"false"`
+	// Whether instances use enhanced networking by the Elastic Network
+	// Adapter. Defaults to that of the source, and for `from_scratch` to `true`.
+	ENASupport config.Trilean `mapstructure:"ena_support" required:"false"`
+	// Whether instances use enhanced networking by the Intel 82599 virtual
+	// function. Defaults to that of the source.
+	SRIOVSupport config.Trilean `mapstructure:"sriov_support" required:"false"`
+	// Tags of the image and of its snapshots. They are part of the calls that
+	// create these. May use the [source variables](#source-variables).
+	Tags map[string]string `mapstructure:"tags" required:"false"`
+	// The same as [`tags`](#tags) as a block with `key` and `value`, for
+	// `dynamic` blocks.
+	Tag config.KeyValues `mapstructure:"tag" required:"false"`
+	// Tags of the snapshots, which override those of `tags`.
+	SnapshotTags map[string]string `mapstructure:"snapshot_tags" required:"false"`
+	// The same as [`snapshot_tags`](#snapshot_tags) as a block.
+	SnapshotTag config.KeyValues `mapstructure:"snapshot_tag" required:"false"`
+	// The block devices of the image, instead of those of the source. The entry
+	// of the root device gets the snapshot of this bake. See
+	// [Block devices](#block-devices).
+	AMIMappings []BlockDevice `mapstructure:"ami_block_device_mappings" required:"false"`
+	// The name of the image's root device, such as `/dev/xvda`. Needs
+	// `ami_block_device_mappings` with an entry of that name. Defaults to that
+	// of the source.
+	RootDeviceName string `mapstructure:"root_device_name" required:"false"`
+	// Stop before the snapshot, and make no image: for trying a template out.
+	// Defaults to `false`.
+	SkipCreateAMI bool `mapstructure:"skip_create_ami" required:"false"`
+
+	// The size of the root volume and of the image's root device in GiB.
+	// Defaults to that of the source, and cannot be smaller.
+	RootVolumeSize int `mapstructure:"root_volume_size" required:"false"`
+	// The type of the root volume and of the image's root device: `gp3`, `gp2`,
+	// `io2`, `io1`, `st1`, `sc1` or `standard`. Defaults to that of the source,
+	// and for `from_scratch` to `gp3`.
+	RootVolumeType string `mapstructure:"root_volume_type" required:"false"`
+	// Tags of the volume on which the image is baked. May use the
+	// [source variables](#source-variables).
+	RootVolumeTags map[string]string `mapstructure:"root_volume_tags" required:"false"`
+	// The same as [`root_volume_tags`](#root_volume_tags) as a block.
+	RootVolumeTag config.KeyValues `mapstructure:"root_volume_tag" required:"false"`
+	// Whether to encrypt the root volume, and with it the image. Defaults to
+	// what the source's snapshot is.
+	RootVolumeEncryptBoot config.Trilean `mapstructure:"root_volume_encrypt_boot" required:"false"`
+	// The KMS key to encrypt the root volume with. Defaults to the account's
+	// key for EBS.
+	RootVolumeKMSKeyID string `mapstructure:"root_volume_kms_key_id" required:"false"`
+
+	// The device name to attach the volume under, such as `/dev/sdf`. Without
+	// it a free name is chosen.
+	DevicePath string `mapstructure:"device_path" required:"false"`
+	// The block device of the attached volume. Without it the device is found
+	// by the volume's id.
+	NVMEDevicePath string `mapstructure:"nvme_device_path" required:"false"`
+	// The partition to mount: its number, `0` for a file system without
+	// partitions, its label, or its UUID. Without it the root is found by
+	// partition type, label and size.
+	MountPartition string `mapstructure:"mount_partition" required:"false"`
+	// Options for `mount`, without `-o`. An XFS root gets `nouuid` by itself.
+	MountOptions []string `mapstructure:"mount_options" required:"false"`
+	// The folder of the host to mount the root in, with `{{.Device}}` for the
+	// name of its block device. Defaults to one of its own for each bake.
+	// Available as `build.MountPath`.
+	MountPath string `mapstructure:"mount_path" required:"false"`
+	// Commands of the host that run before the mount, with `{{.Device}}` for
+	// the block device.
+	PreMountCommands []string `mapstructure:"pre_mount_commands" required:"false"`
+	// Commands of the host that run after the mount, with `{{.Device}}` and
+	// `{{.MountPath}}`.
+	PostMountCommands []string `mapstructure:"post_mount_commands" required:"false"`
+	// How to run commands of the host, with `{{.Command}}` for the command:
+	// `sudo {{.Command}}`. Commands of the guest are not wrapped.
+	CommandWrapper string `mapstructure:"command_wrapper" required:"false"`
+	// What to mount inside the image while it is provisioned, as lists of type,
+	// source and target; a type of `bind` binds a folder of the host. Nothing
+	// of it shows on the host. Defaults to `/proc`, `/sys`, `/dev`, `/dev/pts`,
+	// and private folders for `/run` and `/dev/shm`.
+	ChrootMounts [][]string `mapstructure:"chroot_mounts" required:"false"`
+	// Files of the host to show inside the image while it is provisioned.
+	// Afterwards the image has what it had. Defaults to `/etc/resolv.conf`, and
+	// for `from_scratch` to none.
+	CopyFiles []string `mapstructure:"copy_files" required:"false"`
+
+	ctx interpolate.Context
+}
+
+// BlockDevice is one block device of the image.
+type BlockDevice struct {
+	// The name that instances know the device by, such as `/dev/sdb`.
+	DeviceName string `mapstructure:"device_name" required:"true"`
+	// An instance store volume, such as `ephemeral0`, instead of an EBS volume.
+	VirtualName string `mapstructure:"virtual_name" required:"false"`
+	// Leave out a device that the source has. Defaults to `false`.
+	NoDevice bool `mapstructure:"no_device" required:"false"`
+	// The snapshot to make the volume from. Without it the volume is empty.
+	SnapshotID string `mapstructure:"snapshot_id" required:"false"`
+	// The size in GiB. Required without `snapshot_id`, except for the root.
+	VolumeSize int `mapstructure:"volume_size" required:"false"`
+	// The volume type: `gp3`, `gp2`, `io2`, `io1`, `st1`, `sc1` or `standard`.
+	VolumeType string `mapstructure:"volume_type" required:"false"`
+	// I/O operations per second. Required for `io1` and `io2`.
+	IOPS int `mapstructure:"iops" required:"false"`
+	// Throughput in MiB/s, for `gp3`.
+	Throughput int `mapstructure:"throughput" required:"false"`
+	// Whether the volume is encrypted. Goes without `snapshot_id` only.
+	Encrypted config.Trilean `mapstructure:"encrypted" required:"false"`
+	// The KMS key to encrypt the volume with.
+	KMSKeyID string `mapstructure:"kms_key_id" required:"false"`
+	// Whether the volume goes with its instance. Defaults to `false`.
+	DeleteOnTermination bool `mapstructure:"delete_on_termination" required:"false"`
+}
+
+// SourceFilter finds the image to start from.
+type SourceFilter struct {
+	// Filters, as the EC2 call DescribeImages has them.
+	Filters map[string]string `mapstructure:"filters" required:"false"`
+	// Account ids, or `self`, `amazon`, `aws-marketplace`. Required: without it
+	// anybody's image could match.
+	Owners []string `mapstructure:"owners" required:"true"`
+	// Take the newest of several matches instead of refusing them. Defaults to
+	// `false`.
+	MostRecent bool `mapstructure:"most_recent" required:"false"`
+	// Also find deprecated images. Defaults to `false`.
+	IncludeDeprecated bool `mapstructure:"include_deprecated" required:"false"`
+}
+
+func (f SourceFilter) set() bool {
+	return len(f.Filters) > 0 || len(f.Owners) > 0 || f.MostRecent || f.IncludeDeprecated
+}
+
+// unknown stands for a value that Packer knows only when the build runs, such
+// as one of a data source.
+const unknown = "<unknown>"
+
+// nameRunes are what RegisterImage accepts in Name, by the EC2 API reference.
+const nameRunes = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789()[] ./'@_-"
+
+var (
+	nameForm = regexp.MustCompile(`^[` + regexp.QuoteMeta(nameRunes) + `]{3,128}$`)
+	imageID  = regexp.MustCompile(`^ami-([0-9a-f]{8}|[0-9a-f]{17})$`)
+
+	// atRunTime are the options that may use what is known only of the source.
+	atRunTime = []string{
+		"ami_description", "tags", "tag", "snapshot_tags", "snapshot_tag", "root_volume_tags", "root_volume_tag",
+		"command_wrapper", "mount_path", "pre_mount_commands", "post_mount_commands",
+	}
+)
+
+// prepare decodes raws, sets defaults and gathers every mistake.
+func (c *Config) prepare(raws ...any) (warnings []string, err error) {
+	c.ctx.Funcs = map[string]any{"clean_resource_name": cleanName}
+	err = config.Decode(c, &config.DecodeOpts{
+		PluginType:         BuilderID,
+		Interpolate:        true,
+		InterpolateContext: &c.ctx,
+		InterpolateFilter:  &interpolate.RenderFilter{Exclude: atRunTime},
+	}, raws...)
+	if err != nil {
+		return nil, err
+	}
+	var all *packersdk.MultiError
+	add := func(errs ...error) {
+		for _, err := range errs {
+			if err != nil {
+				all = packersdk.MultiErrorAppend(all, err)
+			}
+		}
+	}
+	add(c.Config.Prepare()...)
+	packersdk.LogSecretFilter.Set(c.Secrets()...)
+	add(c.prepareSource()...)
+	add(c.prepareImage()...)
+	add(c.prepareRoot()...)
+	add(c.prepareHost()...)
+	for _, kv := range []struct {
+		pairs config.KeyValues
+		into  *map[string]string
+		name  string
+	}{
+		{c.Tag, &c.Tags, "tag"}, {c.SnapshotTag, &c.SnapshotTags, "snapshot_tag"},
+		{c.RootVolumeTag, &c.RootVolumeTags, "root_volume_tag"},
+	} {
+		for _, err := range kv.pairs.CopyOn(kv.into) {
+			add(fmt.Errorf("%s: %w", kv.name, err))
+		}
+	}
+	if all != nil && len(all.Errors) > 0 {
+		return warnings, all
+	}
+	return warnings, nil
+}
+
+func (c *Config) prepareSource() []error {
+	var errs []error
+	var ways []string
+	if c.SourceAMI != "" {
+		ways = append(ways, "source_ami")
+	}
+	if c.SourceFilter.set() {
+		ways = append(ways, "source_ami_filter")
+	}
+	if c.FromScratch {
+		ways = append(ways, "from_scratch")
+	}
+	switch len(ways) {
+	case 0:
+		errs = append(errs, errors.New("nothing says what to start from; set source_ami, source_ami_filter, or from_scratch"))
+	case 1:
+	default:
+		errs = append(errs, fmt.Errorf("%s are %d ways of naming the source; set one", strings.Join(ways, " and "), len(ways)))
+	}
+	if id := c.SourceAMI; id != "" && !strings.Contains(id, unknown) && !imageID.MatchString(id) {
+		errs = append(errs, fmt.Errorf("source_ami is %q; write the id of an image, such as ami-0123456789abcdef0", id))
+	}
+	if c.SourceFilter.set() {
+		if len(c.SourceFilter.Owners) == 0 {
+			errs = append(errs, errors.New(`source_ami_filter has no owners; name accounts whose images you trust, or "self"`))
+		}
+		if len(c.SourceFilter.Filters) == 0 {
+			errs = append(errs, errors.New("source_ami_filter has no filters; without one every image of the owners matches"))
+		}
+	}
+	if c.FromScratch {
+		for option, missing := range map[string]bool{
+			"root_volume_size":          c.RootVolumeSize == 0,
+			"root_device_name":          c.RootDeviceName == "",
+			"ami_block_device_mappings": len(c.AMIMappings) == 0,
+			"pre_mount_commands":        len(c.PreMountCommands) == 0,
+		} {
+			if missing {
+				errs = append(errs, fmt.Errorf("%s is required with from_scratch", option))
+			}
+		}
+	}
+	return errs
+}
+
+func (c *Config) prepareImage() []error {
+	var errs []error
+	wrong := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+	switch {
+	case c.AMIName == "":
+		wrong("ami_name is missing; name the image, for instance \"shop-1.4.2-{{timestamp}}\"")
+	case !strings.Contains(c.AMIName, unknown) && !nameForm.MatchString(c.AMIName):
+		wrong("ami_name is %q; EC2 takes 3 to 128 letters, digits, and ()[] ./-'@_ (%q would do)", c.AMIName, cleanName(c.AMIName))
+	}
+	errs = append(errs,
+		oneOf("ami_architecture", c.Architecture, "x86_64", "arm64", "i386", "x86_64_mac", "arm64_mac"),
+		oneOf("ami_virtualization_type", c.VirtualizationType, "hvm", "paravirtual"),
+		oneOf("boot_mode", c.BootMode, "legacy-bios", "uefi", "uefi-preferred"),
+		oneOf("tpm_support", c.TPMSupport, "v2.0"),
+		oneOf("imds_support", c.IMDSSupport, "v2.0"),
+	)
+	if c.UEFIData != "" {
+		if _, err := base64.StdEncoding.DecodeString(c.UEFIData); err != nil {
+			wrong("uefi_data is not base64 (%v); write the output of uefivars as it is", err)
+		}
+	}
+	if c.TPMSupport != "" && c.BootMode != "" && c.BootMode != "uefi" {
+		wrong("tpm_support needs boot_mode = \"uefi\", not %q", c.BootMode)
+	}
+	if c.RootDeviceName != "" && !c.hasRootMapping() {
+		wrong("root_device_name is %q, but ami_block_device_mappings has no device of that name; add one", c.RootDeviceName)
+	}
+	seen := map[string]bool{}
+	for i, dev := range c.AMIMappings {
+		errs = append(errs, dev.prepare(fmt.Sprintf("ami_block_device_mappings[%d]", i), dev.DeviceName == c.RootDeviceName)...)
+		if seen[dev.DeviceName] {
+			wrong("ami_block_device_mappings names the device %q twice", dev.DeviceName)
+		}
+		seen[dev.DeviceName] = true
+	}
+	return slices.DeleteFunc(errs, func(err error) bool { return err == nil })
+}
+
+func (c *Config) hasRootMapping() bool {
+	return slices.ContainsFunc(c.AMIMappings, func(d BlockDevice) bool { return d.DeviceName == c.RootDeviceName })
+}
+
+func (c *Config) prepareRoot() []error {
+	var errs []error
+	if c.RootVolumeSize < 0 {
+		errs = append(errs, fmt.Errorf("root_volume_size is %d; write a size in GiB, or leave it out for that of the source", c.RootVolumeSize))
+	}
+	if err := volumeType("root_volume_type", c.RootVolumeType); err != nil {
+		errs = append(errs, err)
+	}
+	if c.RootVolumeKMSKeyID != "" && c.RootVolumeEncryptBoot.False() {
+		errs = append(errs, errors.New("root_volume_kms_key_id is set, but root_volume_encrypt_boot is false; a volume with a key is encrypted"))
+	}
+	return errs
+}
+
+func (c *Config) prepareHost() []error {
+	var errs []error
+	wrong := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+	if c.CommandWrapper == "" {
+		c.CommandWrapper = "{{.Command}}"
+	}
+	if !strings.Contains(c.CommandWrapper, ".Command") {
+		wrong("command_wrapper is %q, which never runs the command; write {{.Command}} where it belongs", c.CommandWrapper)
+	}
+	for option, text := range map[string]string{"command_wrapper": c.CommandWrapper, "mount_path": c.MountPath} {
+		if err := interpolate.Validate(text, &c.ctx); err != nil {
+			wrong("%s: %w", option, err)
+		}
+	}
+	if c.MountPath != "" && !strings.Contains(c.MountPath, unknown) && !path.IsAbs(c.MountPath) {
+		wrong("mount_path is %q; write an absolute path", c.MountPath)
+	}
+	for i, m := range c.ChrootMounts {
+		if len(m) != 3 {
+			wrong("chroot_mounts[%d] has %d parts; write type, source and target: [\"bind\", \"/srv\", \"/srv\"]", i, len(m))
+			continue
+		}
+		if !path.IsAbs(m[2]) {
+			wrong("chroot_mounts[%d] has the target %q; write an absolute path", i, m[2])
+		}
+	}
+	for i, file := range c.CopyFiles {
+		if !path.IsAbs(file) {
+			wrong("copy_files[%d] is %q; write an absolute path", i, file)
+		}
+	}
+	return errs
+}
+
+func (d BlockDevice) prepare(where string, root bool) []error {
+	var errs []error
+	wrong := func(format string, args ...any) {
+		errs = append(errs, fmt.Errorf("%s: %s", where, fmt.Sprintf(format, args...)))
+	}
+	if d.DeviceName == "" {
+		wrong("device_name is missing; write the name that instances know it by, such as /dev/sdb")
+	}
+	if d.NoDevice || d.VirtualName != "" {
+		return errs
+	}
+	if err := volumeType("volume_type", d.VolumeType); err != nil {
+		wrong("%v", err)
+	}
+	if !root && d.SnapshotID == "" && d.VolumeSize == 0 {
+		wrong("neither volume_size nor snapshot_id is set; how large shall %s be?", d.DeviceName)
+	}
+	if d.SnapshotID != "" && d.Encrypted != config.TriUnset {
+		wrong("encrypted and snapshot_id do not go together: EC2 takes what the snapshot is")
+	}
+	if slices.Contains([]string{"io1", "io2"}, d.VolumeType) && d.IOPS == 0 {
+		wrong("volume_type %s needs iops", d.VolumeType)
+	}
+	if d.Throughput != 0 && d.VolumeType != "gp3" {
+		wrong("throughput is for volume_type gp3, not %q", d.VolumeType)
+	}
+	return errs
+}
+
+func volumeType(option, value string) error {
+	return oneOf(option, value, "gp3", "gp2", "io2", "io1", "st1", "sc1", "standard")
+}
+
+// oneOf returns an error that names option when value is neither empty, nor
+// unknown yet, nor allowed.
+func oneOf(option, value string, allowed ...string) error {
+	if value == "" || value == unknown || slices.Contains(allowed, value) {
+		return nil
+	}
+	return fmt.Errorf("%s is %q; write one of %s", option, value, strings.Join(allowed, ", "))
+}
+
+// cleanName replaces what an image's name cannot have with hyphens.
+func cleanName(text string) string {
+	return strings.Map(func(r rune) rune {
+		if strings.ContainsRune(nameRunes, r) {
+			return r
+		}
+		return '-'
+	}, text)
+}

@@ -1,0 +1,149 @@
+package chroot
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/gofrs/flock"
+
+	"github.com/imagebakery/packer-plugin-bakery/internal/cloud"
+	"github.com/imagebakery/packer-plugin-bakery/internal/journal"
+	"github.com/imagebakery/packer-plugin-bakery/internal/volume"
+)
+
+func (b *bake) createVolume(ctx context.Context) error {
+	tags, err := b.renderTags("root_volume_tags", b.config.RootVolumeTags)
+	if err != nil {
+		return err
+	}
+	if _, named := tags["Name"]; !named {
+		tags["Name"] = "bakery " + b.image.Name
+	}
+	root := b.rootDevice()
+	if root == nil {
+		return fmt.Errorf("the block devices of the image have no root device %s", b.image.RootDevice)
+	}
+	id, err := b.client.CreateVolume(ctx, cloud.VolumeSpec{
+		Zone: b.host.Zone, SnapshotID: b.sourceSnap.ID, SizeGiB: root.SizeGiB, Type: root.Type,
+		IOPS: root.IOPS, Throughput: root.Throughput,
+		Encrypted: b.config.RootVolumeEncryptBoot.ToBoolPointer(), KMSKeyID: b.config.RootVolumeKMSKeyID,
+		Tags: b.ownTags(tags), Token: b.id,
+	})
+	if err != nil {
+		return err
+	}
+	if err := b.made(&b.volume, journal.Volume, id); err != nil {
+		return err
+	}
+	b.ui.Message("Volume: " + id)
+	return b.client.WaitVolumeAvailable(ctx, id)
+}
+
+func (b *bake) deleteVolume(ctx context.Context) error { return b.remove(ctx, &b.volume) }
+
+// lockPath is the same for every bake of the host, whatever its BAKERY_HOME.
+const lockPath = "/run/lock/bakery/attach.lock"
+
+// attachVolume attaches the volume under a free name. The host's bakes take
+// turns at choosing one, and only at that.
+func (b *bake) attachVolume(ctx context.Context) error {
+	unlock, err := b.lockDevices(ctx)
+	if err != nil {
+		return err
+	}
+	err = b.chooseAndAttach(ctx)
+	if err := errors.Join(err, unlock()); err != nil {
+		return err
+	}
+	if err := b.client.WaitVolumeAttached(ctx, b.volume.id); err != nil {
+		return err
+	}
+	if b.device = b.config.NVMEDevicePath; b.device == "" {
+		b.device, err = volume.FindDevice(ctx, b.volume.id, b.attachedAs)
+	}
+	if err != nil {
+		return err
+	}
+	b.put(map[string]string{"Device": b.device})
+	b.ui.Message("Device: " + b.device)
+	return nil
+}
+
+func (b *bake) lockDevices(ctx context.Context) (unlock func() error, err error) {
+	if err := os.MkdirAll(filepath.Dir(lockPath), 0o755); err != nil {
+		return nil, fmt.Errorf("lock the device names of this host: %w", err)
+	}
+	lock := flock.New(lockPath)
+	got, err := lock.TryLock()
+	if err == nil && !got {
+		b.ui.Message("Waiting for another bake of this host to choose its device...")
+		_, err = lock.TryLockContext(ctx, 20*time.Millisecond)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("lock the device names of this host (%s): %w", lockPath, err)
+	}
+	return lock.Unlock, nil
+}
+
+func (b *bake) chooseAndAttach(ctx context.Context) error {
+	names := []string{b.config.DevicePath}
+	if b.config.DevicePath == "" {
+		used, err := b.client.AttachedDevices(ctx, b.host.InstanceID)
+		if err != nil {
+			return err
+		}
+		names = freeNames(used)
+	}
+	for _, name := range names {
+		// Listed before it is there: a call whose answer is lost has its effect.
+		if err := b.made(&b.attachment, journal.Attachment, b.volume.id); err != nil {
+			return err
+		}
+		err := b.client.AttachVolume(ctx, b.volume.id, b.host.InstanceID, name)
+		if err == nil {
+			b.attachedAs = name
+			return nil
+		}
+		if !errors.Is(err, cloud.ErrDeviceInUse) || b.config.DevicePath != "" {
+			return err
+		}
+		if err := b.journal.Gone(b.attachment.entry); err != nil {
+			return err
+		}
+		b.attachment = resource{}
+	}
+	return errors.New("every device name of this instance is in use; detach something, or bake elsewhere")
+}
+
+// freeNames are the device names that EC2 recommends for EBS volumes of HVM
+// instances ("Device names on Linux instances" in its user guide: /dev/sd[f-p],
+// then /dev/xvd[b-d][a-z]) without those that the instance or the kernel uses.
+func freeNames(used []string) []string {
+	var names []string
+	for letter := 'f'; letter <= 'p'; letter++ {
+		names = append(names, fmt.Sprintf("/dev/sd%c", letter))
+	}
+	for first := 'b'; first <= 'd'; first++ {
+		for second := 'a'; second <= 'z'; second++ {
+			names = append(names, fmt.Sprintf("/dev/xvd%c%c", first, second))
+		}
+	}
+	return slices.DeleteFunc(names, func(name string) bool {
+		// The kernel may call sdf xvdf.
+		other := strings.Replace(name, "/dev/sd", "/dev/xvd", 1)
+		if slices.Contains(used, name) || slices.Contains(used, other) {
+			return true
+		}
+		_, errName := os.Lstat(name)
+		_, errOther := os.Lstat(other)
+		return errName == nil || errOther == nil
+	})
+}
+
+func (b *bake) detachVolume(ctx context.Context) error { return b.remove(ctx, &b.attachment) }
