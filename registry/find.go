@@ -1,0 +1,133 @@
+package registry
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Candidate is an image that a search looked at.
+type Candidate struct {
+	Image Image
+	Lacks string // the first condition that it did not meet; empty for the one chosen
+	Met   int    // how many conditions it met before
+}
+
+// Found is the answer to a search: the newest image that the query wants.
+type Found struct {
+	View
+	Considered []Candidate // newest first; the last is the one chosen
+}
+
+// maxExplained is how many candidates an explanation lists.
+const maxExplained = 50
+
+// Explain tells which images were considered and the first thing that each
+// lacked, a line for each, newest first. It lists up to 50 and counts the rest.
+func (f Found) Explain() string { return explain(f.Considered, maxExplained) }
+
+func explain(considered []Candidate, limit int) string {
+	var b strings.Builder
+	for i, c := range considered {
+		// The one chosen stands last and is never left out.
+		if i >= limit && i < len(considered)-1 {
+			if i == limit {
+				fmt.Fprintf(&b, "… %d more\n", len(considered)-1-limit)
+			}
+			continue
+		}
+		verdict := "chosen"
+		if c.Lacks != "" {
+			verdict = c.Lacks
+		}
+		fmt.Fprintf(&b, "%s, baked %s: %s\n", c.Image, c.Image.CreatedAt.Format(time.RFC3339), verdict)
+	}
+	return strings.TrimSuffix(b.String(), "\n")
+}
+
+// NoMatchError is a search that found nothing. It wraps [ErrNotFound].
+type NoMatchError struct {
+	Query      Query
+	Considered []Candidate // newest first
+	Nearest    *Candidate  // that met the most conditions; nil when none was considered
+
+	// Applications are those that have images, when the query's has none.
+	Applications []string
+}
+
+// Error says what was wanted and names the nearest miss.
+func (e *NoMatchError) Error() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "no image is registered that is %s", e.Query)
+	switch {
+	case e.Nearest != nil:
+		fmt.Fprintf(&b, "; the nearest of %d is %s, baked %s: %s", len(e.Considered), e.Nearest.Image,
+			e.Nearest.Image.CreatedAt.Format(time.RFC3339), e.Nearest.Lacks)
+	case len(e.Applications) > 0:
+		fmt.Fprintf(&b, "; images are registered of %s", strings.Join(e.Applications, ", "))
+	default:
+		b.WriteString("; no image is registered at all")
+	}
+	return b.String()
+}
+
+// Explain tells which images were considered, as [Found.Explain] does.
+func (e *NoMatchError) Explain() string { return explain(e.Considered, maxExplained) }
+
+func (e *NoMatchError) Unwrap() error { return ErrNotFound }
+
+// Find returns the newest image that q wants. When there is none its error is a
+// [NoMatchError].
+func (r *Registry) Find(ctx context.Context, q Query) (Found, error) {
+	if err := q.Validate(); err != nil {
+		return Found{}, err
+	}
+	load := newLoader(r.store)
+	var considered []Candidate
+	for img, err := range r.store.Images(ctx, q.coarse()) {
+		if err != nil {
+			return Found{}, fmt.Errorf("look for %s: %w", q, err)
+		}
+		v, missing, met, err := r.judge(ctx, load, q, img)
+		if err != nil {
+			return Found{}, fmt.Errorf("look for %s: %w", q, err)
+		}
+		considered = append(considered, Candidate{Image: img, Lacks: missing, Met: met})
+		if missing == "" {
+			return Found{View: v, Considered: considered}, nil
+		}
+	}
+	miss := &NoMatchError{Query: q, Considered: considered}
+	for i, c := range considered {
+		if miss.Nearest == nil || c.Met > miss.Nearest.Met {
+			miss.Nearest = &considered[i]
+		}
+	}
+	if miss.Nearest == nil {
+		var err error
+		if miss.Applications, err = r.applications(ctx); err != nil {
+			return Found{}, fmt.Errorf("look for %s: %w", q, err)
+		}
+	}
+	return Found{}, miss
+}
+
+// maxSampled bounds how many images are read to name applications in an error.
+const maxSampled = 1000
+
+func (r *Registry) applications(ctx context.Context) ([]string, error) {
+	names, sampled := map[string]bool{}, 0
+	for img, err := range r.store.Images(ctx, Filter{}) {
+		if err != nil {
+			return nil, err
+		}
+		names[fmt.Sprintf("%s (%s)", img.Application, img.Layer)] = true
+		if sampled++; sampled == maxSampled {
+			break
+		}
+	}
+	return slices.Sorted(maps.Keys(names)), nil
+}

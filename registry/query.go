@@ -1,0 +1,380 @@
+package registry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Query says which images are wanted. Fields that are empty let every image
+// through; an image must meet all others.
+type Query struct {
+	Application string
+	Layer       string
+	Environment string
+	Release     string
+	Arch        string
+	Owner       string
+	Labels      map[string]string
+	Version     Constraint
+
+	// LabelVersions are conditions on labels that hold versions: kernel.
+	LabelVersions map[string]Constraint
+
+	// Where the image must be. Region and Account are looked at only when
+	// Cloud is set; an empty Account is any.
+	Cloud   string
+	Region  string
+	Account string
+
+	// AtLeast is how far the image must have come: StatusBuilt, StatusTested
+	// or StatusPromoted. Each of them lets no image through that is revoked,
+	// retired, deprecated or rejected by its tests, whatever it is promoted
+	// to; tested also demands that there are results.
+	AtLeast Status
+
+	Status  Status // exactly this one
+	Channel string // the image is the head of this channel of its line
+
+	// Suites must have results, and the newest of each must have passed.
+	Suites []string
+
+	// Exclude are images, by registry id or as their cloud names them, that
+	// the wanted image is not and was not baked from, at any depth.
+	Exclude []string
+
+	// MaxAge, when not 0, is how long ago the image may have been baked.
+	MaxAge time.Duration
+}
+
+// Levels lists what [Query.AtLeast] can be.
+func Levels() []Status { return []Status{StatusBuilt, StatusTested, StatusPromoted} }
+
+// Validate returns every mistake in q, joined.
+func (q Query) Validate() error {
+	var errs []error
+	if q.AtLeast != "" && !slices.Contains(Levels(), q.AtLeast) {
+		errs = append(errs, fmt.Errorf("status %q is not one of %v", q.AtLeast, Levels()))
+	}
+	if q.Status != "" && !slices.Contains(Statuses(), q.Status) {
+		errs = append(errs, fmt.Errorf("status %q is not one of %v", q.Status, Statuses()))
+	}
+	if q.Cloud == "" && (q.Region != "" || q.Account != "") {
+		errs = append(errs, errors.New("a region or account is named without its cloud"))
+	}
+	if q.MaxAge < 0 {
+		errs = append(errs, fmt.Errorf("the maximum age %s is negative", q.MaxAge))
+	}
+	return errors.Join(errs...)
+}
+
+// String says what q wants, for messages: application=base release=bookworm.
+func (q Query) String() string {
+	var parts []string
+	add := func(name, value string) {
+		if value != "" {
+			parts = append(parts, name+"="+value)
+		}
+	}
+	add("application", q.Application)
+	add("layer", q.Layer)
+	add("environment", q.Environment)
+	add("release", q.Release)
+	add("arch", Arch(q.Arch))
+	add("owner", q.Owner)
+	for _, key := range slices.Sorted(maps.Keys(q.Labels)) {
+		add(key, q.Labels[key])
+	}
+	if !q.Version.IsZero() {
+		parts = append(parts, fmt.Sprintf("version=%q", q.Version))
+	}
+	for _, key := range slices.Sorted(maps.Keys(q.LabelVersions)) {
+		parts = append(parts, fmt.Sprintf("%s=%q", key, q.LabelVersions[key]))
+	}
+	add("cloud", q.Cloud)
+	add("region", q.Region)
+	add("account", q.Account)
+	add("status", string(q.AtLeast))
+	add("status", string(q.Status))
+	add("channel", q.Channel)
+	add("suites", strings.Join(q.Suites, ","))
+	add("exclude", strings.Join(q.Exclude, ","))
+	if q.MaxAge != 0 {
+		add("max_age", q.MaxAge.String())
+	}
+	if len(parts) == 0 {
+		return "any image"
+	}
+	return strings.Join(parts, " ")
+}
+
+// test is one condition of a query: it returns "" when v meets it, else what v
+// lacks.
+type test func(v View) string
+
+// onImage are the conditions of q that the image alone decides, onView those
+// that need its state; each in the order in which a person would rule images
+// out. How far an image gets in that order is how near it is.
+func (q Query) onImage(now time.Time) []test {
+	var tests []test
+	equal := func(name, want string, have func(Image) string) {
+		if want == "" {
+			return
+		}
+		tests = append(tests, func(v View) string {
+			if got := have(v.Image); got != want {
+				return fmt.Sprintf("%s is %s, not %s", name, orNone(got), want)
+			}
+			return ""
+		})
+	}
+	equal("application", q.Application, func(i Image) string { return i.Application })
+	equal("layer", q.Layer, func(i Image) string { return i.Layer })
+	equal("release", q.Release, func(i Image) string { return i.Release })
+	equal("arch", Arch(q.Arch), func(i Image) string { return i.Arch })
+	equal("environment", q.Environment, func(i Image) string { return i.Environment })
+	equal("owner", q.Owner, func(i Image) string { return i.Owner })
+	if !q.Version.IsZero() {
+		tests = append(tests, func(v View) string { return lacks("version", q.Version.Check(v.Version)) })
+	}
+	for _, key := range slices.Sorted(maps.Keys(q.LabelVersions)) {
+		tests = append(tests, func(v View) string {
+			version, ok := v.Labels[key]
+			if !ok {
+				return "it has no label " + key
+			}
+			return lacks("label "+key, q.LabelVersions[key].Check(version))
+		})
+	}
+	for _, key := range slices.Sorted(maps.Keys(q.Labels)) {
+		tests = append(tests, func(v View) string {
+			if got, ok := v.Labels[key]; !ok {
+				return "it has no label " + key
+			} else if got != q.Labels[key] {
+				return fmt.Sprintf("label %s is %s, not %s", key, orNone(got), q.Labels[key])
+			}
+			return ""
+		})
+	}
+	if q.MaxAge != 0 {
+		tests = append(tests, func(v View) string {
+			if age := now.Sub(v.CreatedAt); age > q.MaxAge {
+				return fmt.Sprintf("it was baked %s ago, more than %s", age.Round(time.Second), q.MaxAge)
+			}
+			return ""
+		})
+	}
+	if q.Cloud != "" {
+		tests = append(tests, q.place)
+	}
+	return tests
+}
+
+func (q Query) onView() []test {
+	var tests []test
+	if len(q.Exclude) > 0 {
+		tests = append(tests, q.excluded)
+	}
+	if q.AtLeast != "" {
+		tests = append(tests, q.level)
+	}
+	if q.Status != "" {
+		tests = append(tests, func(v View) string {
+			if v.Status != q.Status {
+				return fmt.Sprintf("it is %s, not %s: %s", v.Status, q.Status, v.Reason)
+			}
+			return ""
+		})
+	}
+	for _, suite := range q.Suites {
+		tests = append(tests, func(v View) string { return untested(v, suite) })
+	}
+	if q.Channel != "" {
+		tests = append(tests, func(v View) string {
+			if !slices.Contains(v.Channels, q.Channel) {
+				return fmt.Sprintf("it is not the head of channel %s", q.Channel)
+			}
+			return ""
+		})
+	}
+	return tests
+}
+
+// place tests where an image is.
+func (q Query) place(v View) string {
+	if _, ok := v.In(q.Cloud, q.Region, q.Account); ok || q.Region == "" && q.Account == "" && v.inCloud(q.Cloud) {
+		return ""
+	}
+	var places []string
+	for _, a := range v.Artifacts {
+		place := strings.TrimSuffix(a.Cloud+"/"+a.Region, "/")
+		if q.Account != "" {
+			place += " of account " + orNone(a.Account)
+		}
+		places = append(places, place)
+	}
+	want := strings.TrimSuffix(q.Cloud+"/"+q.Region, "/")
+	if q.Account != "" {
+		want += " of account " + q.Account
+	}
+	return fmt.Sprintf("it is in %s, not in %s", strings.Join(places, ", "), want)
+}
+
+func (i Image) inCloud(cloud string) bool {
+	return slices.ContainsFunc(i.Artifacts, func(a Artifact) bool { return a.Cloud == cloud })
+}
+
+// level tests how far an image has come.
+func (q Query) level(v View) string {
+	_, total := v.Checks()
+	switch {
+	case !v.Usable() && v.Status == StatusPromoted:
+		// Precedence hides that its tests have failed since it was promoted.
+		return "its newest test results did not all pass"
+	case !v.Usable():
+		return fmt.Sprintf("it is %s: %s", v.Status, v.Reason)
+	case q.AtLeast == StatusTested && total == 0,
+		q.AtLeast == StatusTested && !v.Tested:
+		return fmt.Sprintf("it is %s, not tested: no test result is recorded", v.Status)
+	case q.AtLeast == StatusPromoted && v.Status != StatusPromoted:
+		return fmt.Sprintf("it is %s, not promoted: it is the head of no channel", v.Status)
+	}
+	return ""
+}
+
+// untested says why suite has not passed on v, or returns "".
+func untested(v View, suite string) string {
+	found := false
+	for _, r := range v.Suites {
+		if r.Suite == suite {
+			if r.Outcome != Passed {
+				return fmt.Sprintf("suite %s ended as %s", r.Title(), r.Outcome)
+			}
+			found = true
+		}
+	}
+	if !found {
+		return fmt.Sprintf("suite %s has no result", suite)
+	}
+	return ""
+}
+
+// excluded tests the lineage of an image.
+func (q Query) excluded(v View) string {
+	for _, img := range append([]Image{v.Image}, v.Lineage.Ancestors...) {
+		for _, id := range q.Exclude {
+			if img.is(id) {
+				return excludedBecause(v, id)
+			}
+		}
+	}
+	for _, id := range q.Exclude {
+		if parseRef(id).matches(v.Lineage.Root) {
+			return excludedBecause(v, id)
+		}
+	}
+	return ""
+}
+
+func excludedBecause(v View, id string) string {
+	if v.is(id) {
+		return "it is excluded"
+	}
+	return fmt.Sprintf("it was baked from %s, which is excluded", id)
+}
+
+// is reports whether id names i, in the registry or in a cloud.
+func (i Image) is(id string) bool {
+	ref := parseRef(id)
+	return i.ID == id || slices.ContainsFunc(i.Artifacts, func(a Artifact) bool { return ref.matches(a.Ref) })
+}
+
+// parseRef reads cloud/region/id, or the id alone.
+func parseRef(s string) Ref {
+	switch parts := strings.SplitN(s, "/", 3); len(parts) {
+	case 3:
+		return Ref{Cloud: parts[0], Region: parts[1], ID: parts[2]}
+	case 2:
+		return Ref{Cloud: parts[0], ID: parts[1]}
+	}
+	return Ref{ID: s}
+}
+
+// matches reports whether other is what r names; what r leaves out is not
+// looked at.
+func (r Ref) matches(other Ref) bool {
+	return other.ID != "" && r.ID == other.ID && (r.Cloud == "" || r.Cloud == other.Cloud) &&
+		(r.Region == "" || r.Region == other.Region)
+}
+
+func orNone(s string) string {
+	if s == "" {
+		return "not set"
+	}
+	return s
+}
+
+func lacks(what string, err error) string {
+	if err == nil {
+		return ""
+	}
+	return what + " " + err.Error()
+}
+
+func isNotFound(err error) bool { return errors.Is(err, ErrNotFound) }
+
+// judge returns what the image lacks, "" for nothing, and how many conditions
+// it met before that. It reads the image's facts only when the image itself
+// is what is wanted.
+func (r *Registry) judge(ctx context.Context, load *loader, q Query, img Image) (v View, missing string, met int, err error) {
+	v = View{Image: img}
+	for _, t := range q.onImage(r.now()) {
+		if missing = t(v); missing != "" {
+			return v, missing, met, nil
+		}
+		met++
+	}
+	if v, err = r.view(ctx, load, img); err != nil {
+		return v, "", met, err
+	}
+	for _, t := range q.onView() {
+		if missing = t(v); missing != "" {
+			return v, missing, met, nil
+		}
+		met++
+	}
+	return v, "", met, nil
+}
+
+// coarse is what a store can sort out for q.
+func (q Query) coarse() Filter { return Filter{Application: q.Application, Layer: q.Layer} }
+
+// Select yields the images that q wants, newest first.
+func (r *Registry) Select(ctx context.Context, q Query) iter.Seq2[View, error] {
+	return func(yield func(View, error) bool) {
+		if err := q.Validate(); err != nil {
+			yield(View{}, err)
+			return
+		}
+		load := newLoader(r.store)
+		for img, err := range r.store.Images(ctx, q.coarse()) {
+			if err != nil {
+				yield(View{}, fmt.Errorf("look for %s: %w", q, err))
+				return
+			}
+			v, missing, _, err := r.judge(ctx, load, q, img)
+			if err != nil {
+				yield(View{}, fmt.Errorf("look for %s: %w", q, err))
+				return
+			}
+			if missing == "" && !yield(v, nil) {
+				return
+			}
+		}
+	}
+}

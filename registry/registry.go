@@ -1,0 +1,331 @@
+package registry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/oklog/ulid/v2"
+)
+
+// Registry records images and answers questions about them. It is safe for
+// concurrent use.
+type Registry struct {
+	store Store
+	actor string
+	now   func() time.Time
+}
+
+// Option changes how a [Registry] works.
+type Option func(*Registry)
+
+// As names the person or job that records are written as. Without it they name
+// nobody.
+func As(actor string) Option { return func(r *Registry) { r.actor = actor } }
+
+// WithClock replaces the clock by which marks become effective and records are
+// dated.
+func WithClock(now func() time.Time) Option { return func(r *Registry) { r.now = now } }
+
+// New returns a registry over store. The caller closes the store.
+func New(store Store, opts ...Option) *Registry {
+	r := &Registry{store: store, now: time.Now}
+	for _, opt := range opts {
+		opt(r)
+	}
+	return r
+}
+
+// NewID returns an id for an image that is not registered yet, for callers that
+// want to write it elsewhere before they register the image.
+func NewID() string { return ulid.Make().String() }
+
+// moment is the present, as records keep it.
+func (r *Registry) moment() time.Time { return stamp(r.now()) }
+
+// stamp rounds t to what every store keeps.
+func stamp(t time.Time) time.Time {
+	if t.IsZero() {
+		return t
+	}
+	return t.UTC().Truncate(time.Millisecond)
+}
+
+func (r *Registry) event(op Op, image, detail string) Event {
+	return Event{ID: NewID(), At: r.moment(), Actor: r.actor, Op: op, Image: image, Detail: detail}
+}
+
+// Register records img with the results of its tests. An id and the times that
+// are not set are filled in, the parent is looked up by img.ParentImage, and
+// what was recorded is returned.
+//
+// Registering the same image again is no error: results that are new are
+// added, and created is false. Register returns ErrExists when an artifact of
+// img is registered with other attributes, and ErrRevoked when the image that
+// it was baked from is revoked; then nothing is recorded.
+func (r *Registry) Register(ctx context.Context, img Image, results ...TestResult) (recorded Image, created bool, err error) {
+	img = r.fill(img)
+	results = r.fillResults(img.ID, results)
+	if err := validate(img, results); err != nil {
+		return Image{}, false, fmt.Errorf("register %s: %w", img, err)
+	}
+	for _, a := range img.Artifacts {
+		old, err := newLoader(r.store).at(ctx, a.Ref)
+		if errors.Is(err, ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return Image{}, false, fmt.Errorf("register %s: %w", img, err)
+		}
+		return r.again(ctx, old, img, results)
+	}
+	if img, err = r.link(ctx, img); err != nil {
+		return Image{}, false, fmt.Errorf("register %s: %w", img, err)
+	}
+
+	events := []Event{r.event(OpRegister, img.ID, img.String())}
+	err = r.store.Commit(ctx, Change{Image: &img, Results: results, Events: append(events, r.testEvents(results)...)})
+	if errors.Is(err, ErrExists) {
+		// Someone else registered it since we looked.
+		for _, a := range img.Artifacts {
+			if old, lookErr := newLoader(r.store).at(ctx, a.Ref); lookErr == nil {
+				return r.again(ctx, old, img, results)
+			}
+		}
+	}
+	if err != nil {
+		return Image{}, false, fmt.Errorf("register %s: %w", img, err)
+	}
+	return img, true, nil
+}
+
+// fill sets what the caller may leave out.
+func (r *Registry) fill(img Image) Image {
+	if img.ID == "" {
+		img.ID = NewID()
+	}
+	img.Arch = Arch(img.Arch)
+	img.RegisteredAt = r.moment()
+	if img.CreatedAt.IsZero() {
+		img.CreatedAt = img.RegisteredAt
+	}
+	img.CreatedAt = stamp(img.CreatedAt)
+	img.Bake.StartedAt, img.Bake.FinishedAt = stamp(img.Bake.StartedAt), stamp(img.Bake.FinishedAt)
+	return img
+}
+
+func (r *Registry) fillResults(image string, results []TestResult) []TestResult {
+	filled := slices.Clone(results)
+	for i := range filled {
+		f := &filled[i]
+		f.Image = image
+		if f.ID == "" {
+			f.ID = NewID()
+		}
+		if f.Actor == "" {
+			f.Actor = r.actor
+		}
+		if f.StartedAt.IsZero() {
+			f.StartedAt = r.now()
+		}
+		f.StartedAt = stamp(f.StartedAt)
+	}
+	return filled
+}
+
+func validate(img Image, results []TestResult) error {
+	errs := []error{img.validate()}
+	for _, res := range results {
+		errs = append(errs, res.validate())
+	}
+	return errors.Join(errs...)
+}
+
+// link finds the parent of img in the registry and refuses one that is revoked.
+func (r *Registry) link(ctx context.Context, img Image) (Image, error) {
+	load := newLoader(r.store)
+	parent, ok, err := load.parent(ctx, img)
+	if err != nil {
+		return img, err
+	}
+	if !ok {
+		if img.Parent != "" {
+			return img, fmt.Errorf("parent %s: %w", img.Parent, ErrNotFound)
+		}
+		return img, nil
+	}
+	img.Parent = parent.ID
+	view, err := r.view(ctx, load, parent)
+	if err != nil {
+		return img, err
+	}
+	if view.Status == StatusRevoked {
+		return img, fmt.Errorf("its parent %s %w: %s", parent, ErrRevoked, view.Reason)
+	}
+	return img, nil
+}
+
+// again adds to old what a second registration, as img, brings.
+func (r *Registry) again(ctx context.Context, old, img Image, results []TestResult) (Image, bool, error) {
+	if old.Line() != img.Line() || old.Version != img.Version {
+		return Image{}, false, fmt.Errorf("register %s %s of %s: %s %w as %s %s of %s", img.Application, img.Version, img.Line(),
+			old.Artifacts[0].Ref, ErrExists, old.Application, old.Version, old.Line())
+	}
+	facts, err := r.store.Facts(ctx, old.ID)
+	if err != nil {
+		return Image{}, false, fmt.Errorf("register %s: %w", img, err)
+	}
+	known := func(res TestResult) bool {
+		return slices.ContainsFunc(facts[old.ID].Results, func(k TestResult) bool {
+			return k.Suite == res.Suite && k.Mode == res.Mode && k.StartedAt.Equal(res.StartedAt)
+		})
+	}
+	results = slices.DeleteFunc(results, known)
+	if len(results) > 0 {
+		if err := r.RecordResults(ctx, old.ID, results...); err != nil {
+			return Image{}, false, err
+		}
+	}
+	return old, false, nil
+}
+
+func (r *Registry) testEvents(results []TestResult) []Event {
+	var events []Event
+	for _, res := range results {
+		events = append(events, r.event(OpTest, res.Image, fmt.Sprintf("%s: %s, %d of %d checks passed",
+			res.Title(), res.Outcome, res.Counts.Passed, res.Counts.Total())))
+	}
+	return events
+}
+
+// RecordResults appends results to the image with the given id. It returns
+// ErrNotFound when there is no such image.
+func (r *Registry) RecordResults(ctx context.Context, image string, results ...TestResult) error {
+	results = r.fillResults(image, results)
+	var errs []error
+	for _, res := range results {
+		errs = append(errs, res.validate())
+	}
+	err := errors.Join(errs...)
+	if err == nil {
+		err = r.store.Commit(ctx, Change{Results: results, Events: r.testEvents(results)})
+	}
+	if err != nil {
+		return fmt.Errorf("record test results of %s: %w", image, err)
+	}
+	return nil
+}
+
+// Mark appends a mark of any kind but a promotion, which [Registry.Promote]
+// makes. Its id, its time and its actor are filled in; without an EffectiveAt
+// it counts at once. It returns ErrNotFound when there is no such image.
+func (r *Registry) Mark(ctx context.Context, m Mark) (Mark, error) {
+	m.ID, m.At, m.Actor, m.Clears = NewID(), r.moment(), r.actor, ""
+	if m.EffectiveAt.IsZero() {
+		m.EffectiveAt = m.At
+	}
+	m.EffectiveAt = stamp(m.EffectiveAt)
+	err := m.validate()
+	if err == nil && m.Kind == MarkPromoted {
+		err = errors.New("promote it to a channel instead")
+	}
+	if err == nil {
+		detail := strings.TrimSuffix(fmt.Sprintf("%s: %s", m.Kind, m.Reason), ": ")
+		err = r.store.Commit(ctx, Change{Marks: []Mark{m}, Events: []Event{r.event(OpMark, m.Image, detail)}})
+	}
+	if err != nil {
+		return Mark{}, fmt.Errorf("mark %s as %s: %w", m.Image, m.Kind, err)
+	}
+	return m, nil
+}
+
+// Clear takes back the marks of one kind that stand on an image, scheduled ones
+// included, and returns how many it took back. A revocation that the image has
+// from an ancestor is taken back there.
+func (r *Registry) Clear(ctx context.Context, image string, kind MarkKind, reason string) (int, error) {
+	facts, err := r.store.Facts(ctx, image)
+	if err != nil {
+		return 0, fmt.Errorf("clear the mark %s of %s: %w", kind, image, err)
+	}
+	var clears []Mark
+	for _, m := range standing(facts[image].Marks, kind) {
+		at := r.moment()
+		clears = append(clears, Mark{
+			ID: NewID(), Image: image, Kind: kind, Channel: m.Channel,
+			At: at, EffectiveAt: at, Reason: reason, Actor: r.actor, Clears: m.ID,
+		})
+	}
+	if len(clears) == 0 {
+		return 0, nil
+	}
+	detail := strings.TrimSuffix(fmt.Sprintf("%s: %s", kind, reason), ": ")
+	err = r.store.Commit(ctx, Change{Marks: clears, Events: []Event{r.event(OpClear, image, detail)}})
+	if err != nil {
+		return 0, fmt.Errorf("clear the mark %s of %s: %w", kind, image, err)
+	}
+	return len(clears), nil
+}
+
+// Promote makes the image with the given id the head of a channel of its line.
+// revision is that of the channel as the caller has seen it, 0 when it did not
+// exist.
+//
+// It refuses an image that is not tested and usable. It returns ErrConflict
+// when the channel was moved in between, and ErrNotFound when there is no such
+// image.
+func (r *Registry) Promote(ctx context.Context, image, channel string, revision int64) (Channel, error) {
+	wrap := func(err error) error { return fmt.Errorf("promote %s to %s: %w", image, channel, err) }
+
+	if channel == "" {
+		return Channel{}, wrap(errors.New("the channel has no name"))
+	}
+	if why := unfit(channel); why != "" {
+		return Channel{}, wrap(fmt.Errorf("the name of channel %q %s", channel, why))
+	}
+	load := newLoader(r.store)
+	img, err := load.image(ctx, image)
+	if err != nil {
+		return Channel{}, wrap(err)
+	}
+	view, err := r.view(ctx, load, img)
+	if err != nil {
+		return Channel{}, wrap(err)
+	}
+	if !view.Usable() || !view.Tested {
+		return Channel{}, wrap(fmt.Errorf("%s is %s: %s", img, view.Status, view.Reason))
+	}
+
+	now := r.moment()
+	head := Channel{Line: img.Line(), Name: channel, Image: img.ID, Revision: revision + 1, MovedAt: now, Actor: r.actor}
+	mark := Mark{
+		ID: NewID(), Image: img.ID, Kind: MarkPromoted, Channel: channel,
+		At: now, EffectiveAt: now, Actor: r.actor,
+	}
+	err = r.store.Commit(ctx, Change{
+		Channel: &head, Marks: []Mark{mark}, Events: []Event{r.event(OpPromote, img.ID, channel)},
+	})
+	if err != nil {
+		return Channel{}, wrap(err)
+	}
+	return head, nil
+}
+
+// Channel returns the channel of a line by name, or ErrNotFound.
+func (r *Registry) Channel(ctx context.Context, line Line, name string) (Channel, error) {
+	return r.store.Channel(ctx, line, name)
+}
+
+// History returns what happened to the image with the given id, oldest first.
+func (r *Registry) History(ctx context.Context, image string) ([]Event, error) {
+	events := []Event{}
+	for event, err := range r.store.Events(ctx, image) {
+		if err != nil {
+			return nil, fmt.Errorf("read the history of %s: %w", image, err)
+		}
+		events = append(events, event)
+	}
+	return events, nil
+}

@@ -1,0 +1,140 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+
+	"github.com/imagebakery/packer-plugin-bakery/registry"
+)
+
+// Commit implements [registry.Store].
+func (s *Store) Commit(ctx context.Context, c registry.Change) error {
+	tx, err := s.db.BeginTx(ctx, nil)
+	if err != nil {
+		return s.wrap("record", err)
+	}
+	defer tx.Rollback() //nolint:errcheck // it has no effect after Commit
+	if err := write(ctx, tx, c); err != nil {
+		return s.wrap("record", err)
+	}
+	return s.wrap("record", tx.Commit())
+}
+
+func write(ctx context.Context, tx *sql.Tx, c registry.Change) error {
+	if c.Image != nil {
+		if err := putImage(ctx, tx, *c.Image); err != nil {
+			return err
+		}
+	}
+	for _, r := range c.Results {
+		if err := putFact(ctx, tx, "results", r.ID, r.Image, r); err != nil {
+			return fmt.Errorf("test result of %s: %w", r.Suite, err)
+		}
+	}
+	for _, m := range c.Marks {
+		if err := putFact(ctx, tx, "marks", m.ID, m.Image, m); err != nil {
+			return fmt.Errorf("mark %s: %w", m.Kind, err)
+		}
+	}
+	if c.Channel != nil {
+		if err := moveChannel(ctx, tx, *c.Channel); err != nil {
+			return fmt.Errorf("channel %s of %s: %w", c.Channel.Name, c.Channel.Line, err)
+		}
+	}
+	for _, e := range c.Events {
+		if err := putFact(ctx, tx, "events", e.ID, e.Image, e); err != nil {
+			return fmt.Errorf("event %s: %w", e.Op, err)
+		}
+	}
+	return nil
+}
+
+func putImage(ctx context.Context, tx *sql.Tx, img registry.Image) error {
+	if err := wantImage(ctx, tx, img.ID); err == nil {
+		return fmt.Errorf("image %s %w", img.ID, registry.ErrExists)
+	} else if !errors.Is(err, registry.ErrNotFound) {
+		return err
+	}
+	record, err := encode(img)
+	if err != nil {
+		return err
+	}
+	_, err = tx.ExecContext(ctx, `INSERT INTO images
+		(id, application, layer, created_at, parent, parent_cloud, parent_region, parent_image, record)
+		VALUES (?, ?, ?, ?, nullif(?, ''), nullif(?, ''), nullif(?, ''), nullif(?, ''), ?)`,
+		img.ID, img.Application, img.Layer, img.CreatedAt.UnixMilli(), img.Parent,
+		img.ParentImage.Cloud, img.ParentImage.Region, img.ParentImage.ID, record)
+	if err != nil {
+		return err
+	}
+	for _, a := range img.Artifacts {
+		var owner string
+		err := tx.QueryRowContext(ctx, `SELECT image FROM artifacts WHERE image_id = ? AND region = ? AND cloud = ?`,
+			a.ID, a.Region, a.Cloud).Scan(&owner)
+		switch {
+		case err == nil:
+			return fmt.Errorf("%s %w, as an artifact of %s", a.Ref, registry.ErrExists, owner)
+		case !errors.Is(err, sql.ErrNoRows):
+			return err
+		}
+		_, err = tx.ExecContext(ctx, `INSERT INTO artifacts (image_id, region, cloud, image) VALUES (?, ?, ?, ?)`,
+			a.ID, a.Region, a.Cloud, img.ID)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// putFact appends a record to one of the tables that only grow. table is a name
+// of the schema.
+func putFact(ctx context.Context, tx *sql.Tx, table, id, image string, fact any) error {
+	if err := wantImage(ctx, tx, image); err != nil {
+		return err
+	}
+	record, err := encode(fact)
+	if err != nil {
+		return err
+	}
+	_, err = tx.ExecContext(ctx, `INSERT INTO `+table+` (id, image, record) VALUES (?, ?, ?) ON CONFLICT (id) DO NOTHING`,
+		id, image, record)
+	return err
+}
+
+func moveChannel(ctx context.Context, tx *sql.Tx, c registry.Channel) error {
+	if err := wantImage(ctx, tx, c.Image); err != nil {
+		return err
+	}
+	line, err := encode(c.Line)
+	if err != nil {
+		return err
+	}
+	var stored int64
+	err = tx.QueryRowContext(ctx, `SELECT revision FROM channels WHERE line = ? AND name = ?`, line, c.Name).Scan(&stored)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return err
+	}
+	if c.Revision != stored+1 {
+		return fmt.Errorf("it is at revision %d, not %d: %w", stored, c.Revision-1, registry.ErrConflict)
+	}
+	record, err := encode(c)
+	if err != nil {
+		return err
+	}
+	_, err = tx.ExecContext(ctx, `INSERT INTO channels (line, name, image, revision, record) VALUES (?, ?, ?, ?, ?)
+		ON CONFLICT (line, name) DO UPDATE SET image = excluded.image, revision = excluded.revision, record = excluded.record`,
+		line, c.Name, c.Image, c.Revision, record)
+	return err
+}
+
+// wantImage returns registry.ErrNotFound when there is no image with that id.
+func wantImage(ctx context.Context, tx *sql.Tx, id string) error {
+	var found string
+	err := tx.QueryRowContext(ctx, `SELECT id FROM images WHERE id = ?`, id).Scan(&found)
+	if errors.Is(err, sql.ErrNoRows) {
+		return fmt.Errorf("image %s: %w", id, registry.ErrNotFound)
+	}
+	return err
+}
