@@ -1,0 +1,28 @@
+#!/bin/sh
+# Installs the host programs that baking and its tests need, on Debian and its
+# kin; elsewhere says which are missing.
+set -eu
+
+missing=
+need() { command -v "$1" >/dev/null || missing="$missing $2"; }
+need debootstrap debootstrap
+need mke2fs e2fsprogs
+need sfdisk fdisk
+need blkid util-linux
+need mkfs.xfs xfsprogs
+need mkfs.btrfs btrfs-progs
+need mkfs.vfat dosfstools
+need qemu-img qemu-utils
+need dpkg-deb dpkg
+need busybox busybox-static
+[ -z "$missing" ] && exit 0
+
+if ! command -v apt-get >/dev/null || [ "$(id -u)" != 0 ]; then
+	echo "These packages are missing:$missing. Install them, or run as root on Debian." >&2
+	exit 1
+fi
+echo "Installing$missing..."
+export DEBIAN_FRONTEND=noninteractive
+apt-get update -qq
+# shellcheck disable=SC2086 # a list of packages
+apt-get install -qq -y --no-install-recommends $missing >/dev/null
