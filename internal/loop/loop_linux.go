@@ -127,6 +127,15 @@ func retryable(err error) bool {
 	return errors.Is(err, unix.EBUSY)
 }
 
+// Release asks the kernel to release the device as soon as nobody uses it, which
+// may be now. Whoever mounts a device and releases it then leaves nothing behind
+// but the mount, even if it is killed. A device that is free, or that backs
+// another file by now, counts as done.
+func (d Device) Release() error {
+	_, err := d.release()
+	return wrap("release", d, err)
+}
+
 // Detach releases the device. A device that is free, or that backs another file
 // by now, counts as done: Detach may be called again.
 //
@@ -135,13 +144,8 @@ func retryable(err error) bool {
 // otherwise returns an error that wraps [ErrBusy]. After that nothing more needs
 // to be done but ending the use; Detach again tells whether it has ended.
 func (d Device) Detach() error {
-	dev, now, err := d.open()
-	if dev == nil || err != nil {
-		return wrap("detach", d, err)
-	}
-	err = unix.IoctlSetInt(int(dev.Fd()), unix.LOOP_CLR_FD, 0)
-	dev.Close()
-	if err != nil && !errors.Is(err, unix.ENXIO) {
+	now, err := d.release()
+	if err != nil {
 		return wrap("detach", d, err)
 	}
 	wait := time.Millisecond
@@ -155,6 +159,21 @@ func (d Device) Detach() error {
 		}
 		time.Sleep(wait)
 	}
+}
+
+// release returns the device as the kernel knew it when it was asked to release
+// it, and the zero value if there was nothing to ask for.
+func (d Device) release() (Device, error) {
+	dev, now, err := d.open()
+	if dev == nil || err != nil {
+		return Device{}, err
+	}
+	defer dev.Close()
+	err = unix.IoctlSetInt(int(dev.Fd()), unix.LOOP_CLR_FD, 0)
+	if err != nil && !errors.Is(err, unix.ENXIO) {
+		return Device{}, err
+	}
+	return now, nil
 }
 
 // Sync writes everything that was written to the device through to its file,

@@ -211,6 +211,29 @@ func TestDetachBusyIsReportedAndDone(t *testing.T) {
 	}
 }
 
+func TestReleaseFollowsTheLastUser(t *testing.T) {
+	needRoot(t)
+	d := attach(t, sparse(t, "disk", mib), loop.Options{})
+	user, err := os.Open(d.Path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer user.Close()
+	if err := d.Release(); err != nil {
+		t.Fatal(err)
+	}
+	if found, err := loop.Find(d.Backing); err != nil || !slices.Contains(found, d) {
+		t.Errorf("Find while in use = %v, %v; want %v", found, err, d)
+	}
+	user.Close()
+	if err := d.Detach(); err != nil { // waits for a release in progress
+		t.Error(err)
+	}
+	if found, err := loop.Find(d.Backing); err != nil || len(found) != 0 {
+		t.Errorf("Find after the use = %v, %v; want nothing", found, err)
+	}
+}
+
 func TestResize(t *testing.T) {
 	needRoot(t)
 	d := attach(t, sparse(t, "disk", mib), loop.Options{})

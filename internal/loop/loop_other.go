@@ -12,6 +12,9 @@ func Attach(string, Options) (Device, error) { return Device{}, errUnsupported }
 // Detach always fails: loop devices exist on Linux only.
 func (Device) Detach() error { return errUnsupported }
 
+// Release always fails: loop devices exist on Linux only.
+func (Device) Release() error { return errUnsupported }
+
 // Sync always fails: loop devices exist on Linux only.
 func (Device) Sync() error { return errUnsupported }
 

@@ -94,6 +94,9 @@ func describe(path string) (Device, error) {
 
 // bound tells whether the device backs the file of d now.
 func (d Device) bound() (bool, error) {
+	if d.Path == "" {
+		return false, nil
+	}
 	now, err := describe(d.Path)
 	if gone(err) {
 		return false, nil
