@@ -64,8 +64,8 @@ type resource struct {
 	entry journal.Entry
 }
 
-func newBake(config *Config, ui packersdk.Ui) (*bake, error) {
-	return &bake{id: ulid.Make().String(), config: config, ui: ui, started: time.Now()}, nil
+func newBake(config *Config, ui packersdk.Ui) *bake {
+	return &bake{id: ulid.Make().String(), config: config, ui: ui, started: time.Now()}
 }
 
 // steps are the bake, in order. Each undoes its own work, in reverse order, at

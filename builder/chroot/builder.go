@@ -44,10 +44,7 @@ func (b *Builder) Prepare(raws ...any) (variables, warnings []string, err error)
 
 // Run implements [packersdk.Builder].
 func (b *Builder) Run(ctx context.Context, ui packersdk.Ui, hook packersdk.Hook) (packersdk.Artifact, error) {
-	bake, err := newBake(&b.config, ui)
-	if err != nil {
-		return nil, err
-	}
+	bake := newBake(&b.config, ui)
 	state := new(multistep.BasicStateBag)
 	state.Put("hook", hook)
 	state.Put("ui", ui)
