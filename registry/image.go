@@ -56,6 +56,18 @@ func (r Ref) String() string {
 	return strings.Join(parts, "/")
 }
 
+// ParseRef reads what [Ref.String] writes, or the id alone, which leaves the
+// cloud and the region open.
+func ParseRef(s string) Ref {
+	switch parts := strings.SplitN(s, "/", 3); len(parts) {
+	case 3:
+		return Ref{Cloud: parts[0], Region: parts[1], ID: parts[2]}
+	case 2:
+		return Ref{Cloud: parts[0], ID: parts[1]}
+	}
+	return Ref{ID: s}
+}
+
 // Artifact is an image in one region.
 type Artifact struct {
 	Ref

@@ -231,15 +231,13 @@ func (i Image) inCloud(cloud string) bool {
 
 // level tests how far an image has come.
 func (q Query) level(v View) string {
-	_, total := v.Checks()
 	switch {
 	case !v.Usable() && v.Status == StatusPromoted:
 		// Precedence hides that its tests have failed since it was promoted.
 		return "its newest test results did not all pass"
 	case !v.Usable():
 		return fmt.Sprintf("it is %s: %s", v.Status, v.Reason)
-	case q.AtLeast == StatusTested && total == 0,
-		q.AtLeast == StatusTested && !v.Tested:
+	case q.AtLeast == StatusTested && !v.Tested:
 		return fmt.Sprintf("it is %s, not tested: no test result is recorded", v.Status)
 	case q.AtLeast == StatusPromoted && v.Status != StatusPromoted:
 		return fmt.Sprintf("it is %s, not promoted: it is the head of no channel", v.Status)
@@ -274,7 +272,7 @@ func (q Query) excluded(v View) string {
 		}
 	}
 	for _, id := range q.Exclude {
-		if parseRef(id).matches(v.Lineage.Root) {
+		if ParseRef(id).matches(v.Lineage.Root) {
 			return excludedBecause(v, id)
 		}
 	}
@@ -290,19 +288,8 @@ func excludedBecause(v View, id string) string {
 
 // is reports whether id names i, in the registry or in a cloud.
 func (i Image) is(id string) bool {
-	ref := parseRef(id)
+	ref := ParseRef(id)
 	return i.ID == id || slices.ContainsFunc(i.Artifacts, func(a Artifact) bool { return ref.matches(a.Ref) })
-}
-
-// parseRef reads cloud/region/id, or the id alone.
-func parseRef(s string) Ref {
-	switch parts := strings.SplitN(s, "/", 3); len(parts) {
-	case 3:
-		return Ref{Cloud: parts[0], Region: parts[1], ID: parts[2]}
-	case 2:
-		return Ref{Cloud: parts[0], ID: parts[1]}
-	}
-	return Ref{ID: s}
 }
 
 // matches reports whether other is what r names; what r leaves out is not

@@ -51,7 +51,7 @@ func (r *Registry) Resolve(ctx context.Context, id string) (View, error) {
 }
 
 func (r *Registry) resolve(ctx context.Context, load *loader, id string) (Image, error) {
-	ref := parseRef(id)
+	ref := ParseRef(id)
 	if ref.ID == "" {
 		return Image{}, fmt.Errorf("image %q: %w", id, ErrNotFound)
 	}

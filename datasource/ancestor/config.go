@@ -1,0 +1,190 @@
+//go:generate go tool packer-sdc struct-markdown
+//go:generate go tool packer-sdc mapstructure-to-hcl2 -type Config,DatasourceOutput
+
+package ancestor
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"time"
+
+	"github.com/hashicorp/packer-plugin-sdk/common"
+
+	"github.com/imagebakery/packer-plugin-bakery/internal/access"
+	"github.com/imagebakery/packer-plugin-bakery/internal/stores"
+	"github.com/imagebakery/packer-plugin-bakery/registry"
+)
+
+// Config is the configuration of bakery-ancestor.
+type Config struct {
+	common.PackerConfig `mapstructure:",squash"`
+
+	// The cloud that the image must be in: `aws` or `local`. Defaults to the
+	// environment variable `BAKERY_CLOUD`, else `aws`.
+	Cloud string `mapstructure:"cloud" required:"false"`
+	// The region that the image must be in. Defaults to `AWS_REGION`,
+	// `AWS_DEFAULT_REGION`, the profile's region, then the region of the
+	// instance that runs Packer; on the local cloud to `us-east-1`.
+	Region string `mapstructure:"region" required:"false"`
+	// The id of the account that must own the image. Any, without it.
+	Account string `mapstructure:"account" required:"false"`
+
+	// The application of the image: what it is an image of, such as `base` or
+	// `shop`. Either this or `layer` must be set.
+	Application string `mapstructure:"application" required:"false"`
+	// The layer of the image: `foundation`, `base`, `application`, or one of
+	// your own.
+	Layer string `mapstructure:"layer" required:"false"`
+	// A condition on the version of the image, such as `"1.4.2"`,
+	// `">= 1.4, < 2"` or `"~> 1.4"`. Versions are ordered as [semantic
+	// versions](#versions), unless the condition begins with `deb:` or `rpm:`.
+	Version string `mapstructure:"version" required:"false"`
+	// The release of the operating system, such as `bookworm`.
+	Release string `mapstructure:"release" required:"false"`
+	// The architecture: `x86_64` or `arm64`; `amd64` and `aarch64` mean the
+	// same.
+	Arch string `mapstructure:"arch" required:"false"`
+	// The environment that the image is for, such as `prod`.
+	Environment string `mapstructure:"environment" required:"false"`
+	// A condition on the label `kernel` of the image, such as `"= 3.19.7"`.
+	// Versions are ordered [as dpkg does](#versions), unless the condition
+	// begins with `rpm:` or `semver:`.
+	Kernel string `mapstructure:"kernel" required:"false"`
+	// Labels that the image must have, with these values.
+	Labels map[string]string `mapstructure:"labels" required:"false"`
+
+	// How far the image must have come: `built` (registered, tested or not),
+	// `tested` (the newest result of every suite passed) or `promoted` (head of
+	// a channel). Defaults to `tested`. Images that are revoked, have a revoked
+	// ancestor, are retired, deprecated, or failed a test are never returned.
+	Status string `mapstructure:"status" required:"false"`
+	// The channel that the image must be the head of, such as `stable`.
+	Channel string `mapstructure:"channel" required:"false"`
+	// Suites that the image must have passed, by name.
+	Suites []string `mapstructure:"suites" required:"false"`
+	// Images, by their id in the cloud or in the registry, that must be neither
+	// the result nor among its ancestors.
+	Exclude []string `mapstructure:"exclude" required:"false"`
+	// How long ago the image may have been baked, such as `720h`.
+	MaxAge string `mapstructure:"max_age" required:"false"`
+
+	// The registry to look in: `sqlite:PATH`. Defaults to the environment
+	// variable `BAKERY_REGISTRY`, else to the file `registry.db` in the
+	// suite's folder (`BAKERY_HOME`, else `~/.local/share/bakery`).
+	Registry string `mapstructure:"registry" required:"false"`
+}
+
+// DatasourceOutput is what bakery-ancestor returns.
+type DatasourceOutput struct {
+	// The id of the image in the wanted region, such as
+	// `ami-0123456789abcdef0`: the `source_ami` of a builder.
+	ID string `mapstructure:"id"`
+	// The name of the image in the cloud.
+	Name string `mapstructure:"name"`
+	// The cloud that the image is in.
+	Cloud string `mapstructure:"cloud"`
+	// The region that the image is in.
+	Region string `mapstructure:"region"`
+	// The id of the account that owns the image.
+	Account string `mapstructure:"account"`
+	// The snapshots that the image is made of.
+	Snapshots []string `mapstructure:"snapshots"`
+	// The tags of the image in the cloud, as they were when it was registered.
+	Tags map[string]string `mapstructure:"tags"`
+	// The id of the image in the registry.
+	RegistryID string `mapstructure:"registry_id"`
+	// The application of the image.
+	Application string `mapstructure:"application"`
+	// The version of the image.
+	Version string `mapstructure:"version"`
+	// The layer of the image.
+	Layer string `mapstructure:"layer"`
+	// The environment that the image is for.
+	Environment string `mapstructure:"environment"`
+	// The release of the operating system.
+	Release string `mapstructure:"release"`
+	// The architecture, as EC2 has it.
+	Arch string `mapstructure:"arch"`
+	// Who owns the image: a team or a person.
+	Owner string `mapstructure:"owner"`
+	// The labels of the image.
+	Labels map[string]string `mapstructure:"labels"`
+	// When the image was baked, as RFC 3339.
+	CreatedAt string `mapstructure:"created_at"`
+	// The status of the image: `built`, `tested` or `promoted`.
+	Status string `mapstructure:"status"`
+	// The channels that the image is the head of.
+	Channels []string `mapstructure:"channels"`
+	// The suites that were run against the image, and how the newest run of
+	// each ended: `passed`. A suite that was run offline and booted is there
+	// twice, as `NAME (offline)` and `NAME (booted)`.
+	Tests map[string]string `mapstructure:"tests"`
+	// The ids of the images that this one was baked from, nearest first, up to
+	// the foundation; in the wanted region where they are there.
+	Lineage []string `mapstructure:"lineage"`
+	// Which images were considered, newest first, and the first thing that each
+	// lacked: a line for each.
+	Explain string `mapstructure:"explain"`
+}
+
+// prepare sets defaults and returns the query, with every mistake in c.
+func (c *Config) prepare() (registry.Query, []error) {
+	var errs []error
+	wrong := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+
+	c.Region = cmp.Or(c.Region, c.regionOfEnvironment())
+	where := access.Config{Cloud: c.Cloud, Region: c.Region}
+	errs = append(errs, where.Prepare()...)
+	c.Cloud, c.Region = where.Cloud, where.Region
+
+	q := registry.Query{
+		Application: c.Application, Layer: c.Layer, Environment: c.Environment, Release: c.Release,
+		Arch: c.Arch, Labels: c.Labels, Channel: c.Channel, Suites: c.Suites, Exclude: c.Exclude,
+		AtLeast: registry.Status(cmp.Or(c.Status, string(registry.StatusTested))),
+		Cloud:   c.Cloud, Region: c.Region, Account: c.Account,
+	}
+	if c.Application == "" && c.Layer == "" {
+		wrong("neither application nor layer is set; say which image to look for, such as application = \"base\"")
+	}
+	if !slices.Contains(registry.Levels(), q.AtLeast) {
+		wrong("status is %q; write one of %q", c.Status, registry.Levels())
+	}
+	var err error
+	if c.Version != "" {
+		if q.Version, err = registry.ParseConstraint(c.Version, registry.Semver); err != nil {
+			wrong("version: %w", err)
+		}
+	}
+	if c.Kernel != "" {
+		kernel, err := registry.ParseConstraint(c.Kernel, registry.Deb)
+		if err != nil {
+			wrong("kernel: %w", err)
+		}
+		q.LabelVersions = map[string]registry.Constraint{"kernel": kernel}
+	}
+	if c.MaxAge != "" {
+		q.MaxAge, err = time.ParseDuration(c.MaxAge)
+		if err == nil && q.MaxAge <= 0 {
+			err = errors.New("it is not positive")
+		}
+		if err != nil {
+			wrong("max_age is %q; write a duration such as 720h: %w", c.MaxAge, err)
+		}
+	}
+	if _, err := stores.Resolve(c.Registry); err != nil {
+		errs = append(errs, err)
+	}
+	return q, errs
+}
+
+// regionOfEnvironment returns the region that the environment names. It says
+// nothing of the local cloud, whose builder does not ask it either.
+func (c *Config) regionOfEnvironment() string {
+	if cmp.Or(c.Cloud, os.Getenv(access.CloudEnv)) == access.Local {
+		return ""
+	}
+	return cmp.Or(os.Getenv("AWS_REGION"), os.Getenv("AWS_DEFAULT_REGION"))
+}

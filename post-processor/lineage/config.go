@@ -1,0 +1,112 @@
+//go:generate go tool packer-sdc struct-markdown
+//go:generate go tool packer-sdc mapstructure-to-hcl2 -type Config
+
+package lineage
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/hashicorp/packer-plugin-sdk/common"
+	"github.com/hashicorp/packer-plugin-sdk/template/config"
+
+	"github.com/imagebakery/packer-plugin-bakery/internal/access"
+	"github.com/imagebakery/packer-plugin-bakery/internal/stores"
+	"github.com/imagebakery/packer-plugin-bakery/registry"
+)
+
+// Config is the configuration of bakery-lineage.
+type Config struct {
+	common.PackerConfig `mapstructure:",squash"`
+	access.Config       `mapstructure:",squash"`
+
+	// What the image is an image of, such as `base` or `shop`.
+	Application string `mapstructure:"application" required:"true"`
+	// The version of the image. Any text; write it in the order of your
+	// package system, or as a semantic version, and bakery-ancestor can
+	// compare it.
+	Version string `mapstructure:"version" required:"true"`
+	// The layer of the image: `foundation` (the bare operating system), `base`
+	// (your platform), `application`, or one of your own.
+	Layer string `mapstructure:"layer" required:"true"`
+	// The environment that the image is for, such as `prod`.
+	Environment string `mapstructure:"environment" required:"false"`
+	// The release of the operating system, such as `bookworm`. Defaults to that
+	// of the image that this one was baked from, when the registry knows it.
+	Release string `mapstructure:"release" required:"false"`
+	// The architecture: `x86_64` or `arm64`; `amd64` and `aarch64` mean the
+	// same. Defaults to what the builder says, else to that of the image that
+	// this one was baked from.
+	Arch string `mapstructure:"arch" required:"false"`
+	// Who owns the image: a team or a person.
+	Owner string `mapstructure:"owner" required:"false"`
+	// Anything else to look the image up by. The label `kernel` is what
+	// bakery-ancestor's option `kernel` looks at.
+	Labels map[string]string `mapstructure:"labels" required:"false"`
+
+	// The image that this one was baked from: its id in the cloud, such as
+	// `ami-0123456789abcdef0`, or in the registry. Defaults to what the builder
+	// says. The registry need not know it.
+	Parent string `mapstructure:"parent" required:"false"`
+	// Fail, and register nothing, when no test result was handed over by
+	// bakery-spec or when one did not pass. Defaults to `false`: the image is
+	// registered with the status `built` or `rejected`, which bakery-ancestor
+	// does not return unless it is asked for.
+	RequireTests bool `mapstructure:"require_tests" required:"false"`
+
+	// Write [tags](#tags) to the image and its snapshots, in every region.
+	// Defaults to `true` in the clouds `aws` and `local`; images elsewhere get
+	// none.
+	WriteTags config.Trilean `mapstructure:"write_tags" required:"false"`
+
+	// The registry to register in: `sqlite:PATH`. Defaults to the environment
+	// variable `BAKERY_REGISTRY`, else to the file `registry.db` in the
+	// suite's folder (`BAKERY_HOME`, else `~/.local/share/bakery`). It is made
+	// when it does not exist.
+	Registry string `mapstructure:"registry" required:"false"`
+}
+
+// prepare sets defaults and returns every mistake in c.
+func (c *Config) prepare() []error {
+	var errs []error
+	wrong := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+
+	for _, option := range []struct{ name, value, example string }{
+		{"application", c.Application, "shop"}, {"version", c.Version, "1.4.2"}, {"layer", c.Layer, "application"},
+	} {
+		if strings.TrimSpace(option.value) == "" {
+			wrong("%s is not set; say what the image is, such as %s = %q", option.name, option.name, option.example)
+		}
+	}
+	for _, key := range slices.Sorted(maps.Keys(c.Labels)) {
+		if key == "" {
+			wrong("labels has an entry without a name, with the value %q", c.Labels[key])
+		}
+	}
+
+	// Prepare would take the default for what the template says.
+	named := c.Cloud
+	errs = append(errs, c.Config.Prepare()...)
+	c.Cloud = named
+
+	if err := c.checkRegistry(); err != nil {
+		errs = append(errs, err)
+	}
+	return errs
+}
+
+// checkRegistry finds out before the bake whether its image can be registered.
+func (c *Config) checkRegistry() error {
+	store, err := stores.OpenForReading(context.Background(), c.Registry)
+	if errors.Is(err, registry.ErrNoRegistry) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return store.Close()
+}

@@ -1,0 +1,244 @@
+// Package lineage is the post-processor bakery-lineage: it registers the image
+// of a build, with what it was baked from and how its tests went, and passes
+// it on unchanged.
+package lineage
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/hashicorp/hcl/v2/hcldec"
+	packersdk "github.com/hashicorp/packer-plugin-sdk/packer"
+	"github.com/hashicorp/packer-plugin-sdk/template/config"
+
+	"github.com/imagebakery/packer-plugin-bakery/internal/handoff"
+	"github.com/imagebakery/packer-plugin-bakery/internal/stores"
+	"github.com/imagebakery/packer-plugin-bakery/registry"
+)
+
+// PostProcessor is bakery-lineage.
+type PostProcessor struct {
+	config Config
+}
+
+var _ packersdk.PostProcessor = (*PostProcessor)(nil)
+
+// ConfigSpec implements [packersdk.PostProcessor].
+func (p *PostProcessor) ConfigSpec() hcldec.ObjectSpec { return p.config.FlatMapstructure().HCL2Spec() }
+
+// Configure implements [packersdk.PostProcessor].
+func (p *PostProcessor) Configure(raws ...any) error {
+	var errs *packersdk.MultiError
+	if err := config.Decode(&p.config, &config.DecodeOpts{PluginType: "bakery-lineage", Interpolate: true}, raws...); err != nil {
+		errs = packersdk.MultiErrorAppend(errs, err)
+	}
+	errs = packersdk.MultiErrorAppend(errs, p.config.prepare()...)
+	if len(errs.Errors) > 0 {
+		return errs
+	}
+	return nil
+}
+
+// PostProcess implements [packersdk.PostProcessor]. The artifact is returned as
+// it came and is always kept: what is registered must go on to exist.
+//
+// When it returns an error nothing is registered, since registering is the last
+// thing that can fail: Packer deletes the artifact of a build whose
+// post-processor has failed.
+func (p *PostProcessor) PostProcess(ctx context.Context, ui packersdk.Ui, artifact packersdk.Artifact) (packersdk.Artifact, bool, bool, error) {
+	if err := p.register(ctx, ui, artifact); err != nil {
+		return nil, false, false, fmt.Errorf("%w\n"+
+			"The image %s is not registered. Packer deletes it now, unless another post-processor keeps it. "+
+			"Remove the cause and bake again; an image that was kept can be registered with `bakery images register`",
+			err, artifact.Id())
+	}
+	return artifact, true, true, nil
+}
+
+func (p *PostProcessor) register(ctx context.Context, ui packersdk.Ui, artifact packersdk.Artifact) error {
+	facts, err := read(artifact)
+	if err != nil {
+		return err
+	}
+	build := handoff.ThisBuild(p.config.PackerBuildName)
+	results, err := p.results(ui, build, facts.bake.ID)
+	if err != nil {
+		return err
+	}
+
+	store, err := stores.Open(ctx, p.config.Registry)
+	if err != nil {
+		return err
+	}
+	defer store.Close() //nolint:errcheck // what was committed stays
+	reg := registry.New(store, registry.As(stores.Actor()))
+
+	img, err := p.image(ctx, reg, facts, build)
+	if err != nil {
+		return err
+	}
+	if err := p.tag(ctx, ui, &img); err != nil {
+		return err
+	}
+	img, created, err := reg.Register(ctx, img, results...)
+	if err != nil {
+		return err
+	}
+	if err := build.Done(); err != nil {
+		ui.Error(fmt.Sprintf("The image is registered, but its test results stay behind: %v", err))
+	}
+	p.report(ctx, ui, reg, img, created)
+	return nil
+}
+
+// results takes what bakery-spec has handed over for this bake.
+func (p *PostProcessor) results(ui packersdk.Ui, build handoff.Build, bakeID string) ([]registry.TestResult, error) {
+	handed, err := build.Results(bakeID)
+	if err != nil {
+		return nil, err
+	}
+	var results []registry.TestResult
+	var notPassed []string
+	for _, one := range handed {
+		result, decided, err := testResult(one)
+		if err != nil {
+			return nil, err
+		}
+		if !decided {
+			ui.Say(fmt.Sprintf("Suite %s decided nothing in this bake: all its checks are put off. It is not recorded.", result.Title()))
+			continue
+		}
+		if result.Outcome != registry.Passed {
+			notPassed = append(notPassed, fmt.Sprintf("%s ended as %s", result.Title(), result.Outcome))
+		}
+		results = append(results, result)
+	}
+	switch {
+	case p.config.RequireTests && len(results) == 0:
+		return nil, errors.New("require_tests is set and no test result was handed over; add a bakery-spec provisioner to the build")
+	case p.config.RequireTests && len(notPassed) > 0:
+		return nil, fmt.Errorf("require_tests is set and suite %s", strings.Join(notPassed, ", suite "))
+	}
+	return results, nil
+}
+
+// image puts together what is to be registered.
+func (p *PostProcessor) image(ctx context.Context, reg *registry.Registry, f facts, build handoff.Build) (registry.Image, error) {
+	c := p.config
+	f.bake.Build, f.bake.Run = build.Name, build.Run
+	img := registry.Image{
+		Application: c.Application, Version: c.Version, Layer: c.Layer, Environment: c.Environment,
+		Release: c.Release, Arch: registry.Arch(cmp.Or(c.Arch, f.arch)), Owner: c.Owner, Labels: c.Labels,
+		ParentImage: f.parent, Artifacts: f.artifacts, Bake: f.bake, CreatedAt: f.createdAt,
+	}
+	if c.Parent != "" {
+		named := registry.ParseRef(c.Parent)
+		img.ParentImage = registry.Ref{
+			Cloud:  cmp.Or(named.Cloud, f.artifacts[0].Cloud),
+			Region: cmp.Or(named.Region, f.artifacts[0].Region),
+			ID:     named.ID,
+		}
+	}
+	if wanted := cmp.Or(c.Parent, f.parent.String()); wanted != "" {
+		parent, err := reg.Resolve(ctx, wanted)
+		switch {
+		case err == nil:
+			img = inherit(img, parent.Image)
+		case !errors.Is(err, registry.ErrNotFound):
+			return registry.Image{}, fmt.Errorf("look up the parent %s: %w", wanted, err)
+		}
+	}
+	// An image that was registered before keeps its id.
+	before, err := reg.Resolve(ctx, f.artifacts[0].Ref.String())
+	switch {
+	case err == nil:
+		img.ID = before.ID
+	case errors.Is(err, registry.ErrNotFound):
+		img.ID = registry.NewID()
+	default:
+		return registry.Image{}, err
+	}
+	return img, nil
+}
+
+// inherit links img to the parent that the registry knows. What is baked from a
+// release of an operating system is of that release.
+func inherit(img, parent registry.Image) registry.Image {
+	img.Parent = parent.ID
+	named := func(a registry.Artifact) bool { return a.Ref == img.ParentImage }
+	if !slices.ContainsFunc(parent.Artifacts, named) {
+		// The template named it by its id in the registry.
+		img.ParentImage = parent.Artifacts[0].Ref
+		if there, ok := parent.In(img.Artifacts[0].Cloud, img.Artifacts[0].Region, ""); ok {
+			img.ParentImage = there.Ref
+		}
+	}
+	img.Release = cmp.Or(img.Release, parent.Release)
+	img.Arch = cmp.Or(img.Arch, parent.Arch)
+	return img
+}
+
+// tag writes tags to the image where it is, and completes what is known of it
+// on the way.
+func (p *PostProcessor) tag(ctx context.Context, ui packersdk.Ui, img *registry.Image) error {
+	first := img.Artifacts[0]
+	if p.config.WriteTags.False() {
+		return nil
+	}
+	if !taggable(first.Cloud) {
+		if p.config.WriteTags.True() {
+			return fmt.Errorf("write_tags is set, but the image is in %s, where bakery-lineage writes none; leave write_tags out", first.Cloud)
+		}
+		return nil
+	}
+	if named := p.config.Cloud; named != "" && named != first.Cloud {
+		return fmt.Errorf("cloud is %q, but the image is in %q; leave the option out", named, first.Cloud)
+	}
+	where := p.config.Config
+	where.Cloud, where.Region = first.Cloud, first.Region
+	if errs := where.Prepare(); len(errs) > 0 {
+		return errors.Join(errs...)
+	}
+	client, err := where.Client(ctx, func(what, state string, waited time.Duration) {
+		ui.Say(fmt.Sprintf("Waiting for %s, %s for %s", what, state, waited.Round(time.Second)))
+	})
+	if err != nil {
+		return err
+	}
+	defer client.Close() //nolint:errcheck // nothing is lost with it
+	if err := complete(ctx, client, img); err != nil {
+		return err
+	}
+	return writeTags(ctx, client, *img)
+}
+
+// report tells a person what is registered now.
+func (p *PostProcessor) report(ctx context.Context, ui packersdk.Ui, reg *registry.Registry, img registry.Image, created bool) {
+	verb := "Registered"
+	if !created {
+		verb = "Was registered before:"
+	}
+	ui.Say(fmt.Sprintf("%s %s %s as %s", verb, img.Application, img.Version, img.ID))
+	for _, a := range img.Artifacts {
+		ui.Message("image:  " + a.String())
+	}
+	view, err := reg.Resolve(ctx, img.ID)
+	if err != nil {
+		ui.Error(fmt.Sprintf("The image is registered; its status could not be read: %v", err))
+		return
+	}
+	switch {
+	case len(view.Lineage.Ancestors) > 0:
+		ui.Message("parent: " + view.Lineage.Ancestors[0].String())
+	case img.ParentImage.ID != "":
+		ui.Message("parent: " + img.ParentImage.String() + ", which is not registered")
+	default:
+		ui.Message("parent: none is known")
+	}
+	ui.Message(fmt.Sprintf("status: %s (%s)", view.Status, view.Reason))
+}
