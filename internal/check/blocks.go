@@ -1,0 +1,46 @@
+//go:generate go tool packer-sdc struct-markdown
+
+package check
+
+import "slices"
+
+// Blocks are the check blocks that a template may have, one list for each kind:
+// Packer's plugin protocol knows no order between kinds.
+type Blocks struct {
+	// Checks of files, directories and links.
+	File []File `mapstructure:"file"`
+	// Checks of packages.
+	Package []Package `mapstructure:"package"`
+	// Checks of services.
+	Service []Service `mapstructure:"service"`
+	// Checks of users.
+	User []User `mapstructure:"user"`
+	// Checks of groups.
+	Group []Group `mapstructure:"group"`
+	// Checks of what commands do.
+	Command []Command `mapstructure:"command"`
+	// Checks that are known to fail.
+	Waiver []Waiver `mapstructure:"waiver"`
+}
+
+// Suite makes a suite of the blocks.
+func (b *Blocks) Suite(name string) Suite {
+	return Suite{
+		Name: name,
+		Entries: slices.Concat(
+			entries(b.File), entries(b.Package), entries(b.Service),
+			entries(b.User), entries(b.Group), entries(b.Command)),
+		Waivers: b.Waiver,
+	}
+}
+
+func entries[T any, B interface {
+	*T
+	Block
+}](blocks []T) []Entry {
+	list := make([]Entry, len(blocks))
+	for i := range blocks {
+		list[i] = Entry{Block: B(&blocks[i])}
+	}
+	return list
+}

@@ -1,0 +1,45 @@
+package check
+
+// needs is the state of an image that a plan has to read.
+type needs struct {
+	paths    []*pathNeed // in the order in which they were asked for
+	byPath   map[string]*pathNeed
+	accounts bool     // passwd, group, nsswitch.conf
+	names    []string // users and groups that a booted system may know from elsewhere
+	shadow   bool     // which passwords are set
+	packages bool
+	units    []string // services whose enablement is asked for
+	running  []string // services that are asked whether they run
+	commands []*commandNeed
+}
+
+// pathNeed is what has to be read of one path. Whether there is something at
+// the path is always read.
+type pathNeed struct {
+	path    string
+	stat    bool
+	target  bool
+	content bool
+	digests []string
+}
+
+// commandNeed is a command that has to be run.
+type commandNeed struct {
+	text     string
+	seconds  int
+	deferred bool
+}
+
+func newNeeds() needs { return needs{byPath: map[string]*pathNeed{}} }
+
+func (n *needs) path(p string) *pathNeed {
+	if need, ok := n.byPath[p]; ok {
+		return need
+	}
+	need := &pathNeed{path: p}
+	if p != Unknown {
+		n.paths = append(n.paths, need)
+		n.byPath[p] = need
+	}
+	return need
+}

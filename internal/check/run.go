@@ -1,0 +1,201 @@
+package check
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+)
+
+// Shell starts a shell of the image, as with `/bin/sh -s`, gives it a script
+// and copies what the shell prints. It returns the shell's exit status.
+type Shell interface {
+	RunScript(ctx context.Context, script io.Reader, stdout, stderr io.Writer) (int, error)
+}
+
+// Target is the image that is checked.
+type Target struct {
+	Shell Shell
+	Mode  Mode
+	// Mounted is set when it is known that the image is mounted in a chroot.
+	Mounted bool
+}
+
+// scriptTimeout bounds the script without its commands, which have timeouts of
+// their own.
+const scriptTimeout = 5 * time.Minute
+
+// Run decides the assertions of p. With an error, nothing was decided; a report
+// that comes with one tells which assertions were to blame.
+func Run(ctx context.Context, p *Plan, t Target) (*Report, error) {
+	if p.Partial {
+		return nil, errors.New("run checks: a value of them is still unknown")
+	}
+	report := &Report{Started: time.Now()}
+	defer func() { report.Took = time.Since(report.Started) }()
+
+	if err := report.chooseMode(ctx, t); err != nil {
+		return nil, err
+	}
+	if report.Mode == Offline {
+		if refused := p.refused(); len(refused) > 0 {
+			report.refuse(p)
+			return report, errors.Join(p.Refusals()...)
+		}
+	}
+	f, err := read(ctx, p, t.Shell, report.Mode)
+	if err != nil {
+		return nil, err
+	}
+	report.OS = f.osName()
+	report.Warnings = f.warnings
+	for _, s := range p.Suites {
+		suite := SuiteReport{Name: s.Name, File: s.File, Digest: s.Digest}
+		for _, a := range s.Assertions {
+			suite.Results = append(suite.Results, p.decideOne(a, f, report.Mode))
+		}
+		report.Suites = append(report.Suites, suite)
+	}
+	return report, nil
+}
+
+func (p *Plan) decideOne(a *Assertion, f *facts, mode Mode) Result {
+	result := Result{Assertion: a}
+	if a.deferred && mode == Offline {
+		result.Outcome = Deferred
+		return result
+	}
+	v := a.decide(f)
+	result.Outcome, result.Actual = v.outcome, v.actual
+	if r := f.commands[a.Subject]; a.Kind == "command" && r != nil {
+		result.Took = r.took
+	}
+	if w, ok := p.waiver(a); ok {
+		switch result.Outcome {
+		case Failed:
+			result.Outcome = Waived
+			result.Note = fmt.Sprintf("waived until %s: %s", w.Until, w.Reason)
+		case Passed:
+			f.warnings = append(f.warnings, fmt.Sprintf("%s passed: its waiver is no longer needed", a.ID()))
+		}
+	}
+	return result
+}
+
+// refuse reports what cannot be decided offline, and nothing else: nothing ran.
+func (r *Report) refuse(p *Plan) {
+	for _, s := range p.Suites {
+		suite := SuiteReport{Name: s.Name, File: s.File, Digest: s.Digest}
+		for _, a := range s.Assertions {
+			if a.class == ofBoot && !a.deferred {
+				suite.Results = append(suite.Results, Result{Assertion: a, Outcome: Errored, Actual: a.refusal()})
+			}
+		}
+		if len(suite.Results) > 0 {
+			r.Suites = append(r.Suites, suite)
+		}
+	}
+}
+
+// chooseMode settles the mode of the run; auto asks the image when nothing else
+// tells.
+func (r *Report) chooseMode(ctx context.Context, t Target) error {
+	switch {
+	case t.Mode == Booted && t.Mounted:
+		return errors.New(`mode = "booted" is wrong: the builder has mounted the image in a chroot, and nothing of it runs; write mode = "auto" or "offline"`)
+	case t.Mode == Booted:
+		r.Mode, r.ModeReason = Booted, `mode = "booted" is set`
+	case t.Mounted:
+		r.Mode, r.ModeReason = Offline, "the builder has mounted it in a chroot"
+	case t.Mode == Offline:
+		r.Mode, r.ModeReason = Offline, `mode = "offline" is set`
+	default:
+		nonce := newNonce()
+		frames, _, err := execute(ctx, t.Shell, newScript(nonce, nil, Auto, true), nonce, scriptTimeout)
+		if err != nil {
+			return fmt.Errorf("find out whether the image runs: %w", err)
+		}
+		r.Mode, r.ModeReason = detect(frames)
+	}
+	return nil
+}
+
+// read runs the script and gathers what it prints.
+func read(ctx context.Context, p *Plan, shell Shell, mode Mode) (*facts, error) {
+	timeout := scriptTimeout
+	for _, cmd := range p.needs.commands {
+		// A command is killed one or two seconds after its time.
+		timeout += time.Duration(cmd.seconds+2) * time.Second
+	}
+	nonce := newNonce()
+	s := newScript(nonce, &p.needs, mode, false)
+	frames, chatter, err := execute(ctx, shell, s, nonce, timeout)
+	if err != nil {
+		return nil, fmt.Errorf("run checks: %w", err)
+	}
+	f := newFacts(mode)
+	f.chatter = chatter
+	for _, fr := range frames {
+		f.take(fr, &p.needs, s.batches)
+	}
+	return f, nil
+}
+
+// take hands a frame to the source that asked for it.
+func (f *facts) take(fr frame, n *needs, batches [][]*pathNeed) {
+	switch fr.tag {
+	case "begin":
+		f.root = fr.arg(0) == "0"
+	case "os-release":
+		f.os = parseOSRelease(string(fr.body))
+	case "passwd", "group", "shadow", "nsswitch", "getent":
+		f.readAccounts(fr)
+	case "packages", "packages-interrupted":
+		f.readPackages(fr)
+	case "units", "unit-file", "instance", "initscripts", "runlevels", "rc", "machine-id", "running":
+		f.readServices(fr, n)
+	case "entries", "stat", "target", "content", "content-end", "digest", "digest-end":
+		f.readFiles(fr, n, batches)
+	case "isolation", "out", "err", "ran":
+		f.readCommands(fr, n)
+	}
+}
+
+// execute runs a script and returns the frames of both of its streams, and what
+// it said on stderr outside of them.
+func execute(ctx context.Context, shell Shell, s *script, nonce string, timeout time.Duration) ([]frame, string, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("the script did not end within %v", timeout))
+	defer cancel()
+	stdout, stderr := newFrameReader(nonce), newFrameReader(nonce)
+	status, err := shell.RunScript(ctx, strings.NewReader(s.text()), stdout, stderr)
+	if ctx.Err() != nil {
+		return nil, "", context.Cause(ctx)
+	}
+	if err != nil {
+		return nil, "", err
+	}
+	frames, errFrames := stdout.close(), stderr.close()
+	var chatter strings.Builder
+	chatter.Write(stderr.chatter)
+	for _, fr := range errFrames {
+		if fr.tag == "err-end" {
+			chatter.Write(fr.body)
+		}
+	}
+	said := strings.TrimSpace(chatter.String())
+	if stdout.crlf {
+		return nil, "", errors.New("the communicator changes line ends, as a terminal does; set ssh_pty = false")
+	}
+	if len(frames) == 0 || frames[len(frames)-1].tag != "done" {
+		if said == "" {
+			said = strings.TrimSpace(string(stdout.chatter))
+		}
+		if said != "" {
+			said = fmt.Sprintf(": %q", said)
+		}
+		return nil, "", fmt.Errorf("the image's shell stopped before the end of the script, with exit status %d%s", status, said)
+	}
+	return append(frames, errFrames...), said, nil
+}

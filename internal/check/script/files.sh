@@ -1,0 +1,80 @@
+# reach PATH tells whether the directories that lead to a path can be searched
+# as far as they exist: without that, a path that seems absent may be there.
+reach() {
+	d=$1
+	while [ "$d" != / ]; do
+		d=${d%/*}
+		[ -n "$d" ] || d=/
+		if [ -d "$d" ]; then
+			[ -x "$d" ]
+			return
+		fi
+		if [ -L "$d" ]; then
+			return 1
+		fi
+		if [ -e "$d" ]; then
+			return 0
+		fi
+	done
+	return 1
+}
+
+# entries BATCH STAT PATH... prints a letter for each path: e there, l link,
+# d link to nothing, a absent, x cannot tell; and then the status of those that
+# lead to something, a line each. Absent ones print none.
+entries() {
+	batch=$1
+	status=$2
+	shift 2
+	frame entries "$batch"
+	for f; do
+		if [ -L "$f" ]; then
+			if [ -e "$f" ]; then printf l; else printf d; fi
+		elif [ -e "$f" ]; then
+			printf e
+		elif [ "$uid" = 0 ] || reach "$f"; then
+			printf a
+		else
+			printf x
+		fi
+	done
+	if [ "$status" = true ]; then
+		frame stat "$batch"
+		stat -L -c %f:%u:%g:%s "$@" 2>/dev/null
+	fi
+}
+
+target() {
+	[ -L "$2" ] || return
+	frame target "$1" read
+	readlink "$2" || frame target "$1" broken
+}
+
+# content ID LIMIT PATH prints the beginning of a regular file. Others are left
+# alone: reading a pipe would wait for its writer.
+content() {
+	[ -f "$3" ] || return
+	if [ ! -r "$3" ]; then
+		frame content-end "$1" denied
+		return
+	fi
+	frame content "$1"
+	if head -c "$2" "$3"; then
+		frame content-end "$1" read
+	else
+		frame content-end "$1" broken
+	fi
+}
+
+# digest ID ALGORITHM PATH
+digest() {
+	[ -f "$3" ] || return
+	frame digest "$1" "$2"
+	if [ ! -r "$3" ]; then
+		frame digest-end "$1" "$2" denied
+	elif "$2sum" <"$3"; then
+		frame digest-end "$1" "$2" read
+	else
+		frame digest-end "$1" "$2" broken
+	fi
+}

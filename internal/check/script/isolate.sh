@@ -1,0 +1,16 @@
+# isolated PROGRAM runs a program of the shell where it sees no process, port or
+# interface of the build host, as far as the image's unshare can do that.
+isolated() {
+	if unshare -m -u -i -n -p -f --mount-proc /bin/sh -c : 2>/dev/null; then
+		frame isolation full
+		printf '%s\n' "$1" | unshare -m -u -i -n -p -f --mount-proc /bin/sh -s
+	elif unshare -u -i -n -p -f /bin/sh -c : 2>/dev/null; then
+		frame isolation partial
+		printf '%s\n' "$1" | unshare -u -i -n -p -f /bin/sh -s
+	else
+		frame isolation none
+		plainly "$1"
+	fi
+}
+
+plainly() { printf '%s\n' "$1" | /bin/sh -s; }

@@ -1,0 +1,73 @@
+# units prints what is enabled, as systemd, OpenRC and System V keep it. --root
+# makes systemctl read files and ask no manager, which would not answer here.
+units() {
+	set +f
+	if command -v systemctl >/dev/null; then
+		frame units systemd read
+		systemctl --root=/ list-unit-files --all --full --no-pager --no-legend || frame units systemd broken
+	fi
+	frame initscripts
+	for f in /etc/init.d/*; do
+		[ -f "$f" ] && [ -x "$f" ] && printf '%s\0' "${f##*/}"
+	done
+	if [ -d /etc/runlevels ]; then
+		frame runlevels
+		for f in /etc/runlevels/*/*; do
+			{ [ -e "$f" ] || [ -L "$f" ]; } && printf '%s\0' "$f"
+		done
+	fi
+	frame rc
+	for f in /etc/rc[S2345].d/S[0-9][0-9]*; do
+		[ -e "$f" ] && printf '%s\0' "$f"
+	done
+	set -f
+	file machine-id /etc/machine-id
+}
+
+# unit NAME LABEL... looks for the files of a unit. The first that exists counts.
+unit() {
+	for d in /etc/systemd/system /usr/local/lib/systemd/system /usr/lib/systemd/system /lib/systemd/system; do
+		if [ -L "$d/$2" ]; then
+			frame unit-file "$1" link
+			readlink "$d/$2"
+			return
+		elif [ -e "$d/$2" ]; then
+			frame unit-file "$1" file
+			return
+		fi
+	done
+}
+
+# instance ID NAME asks for an instance of a template, which no list has.
+instance() {
+	if command -v systemctl >/dev/null; then
+		frame instance "$1"
+		systemctl --root=/ is-enabled "$2" 2>/dev/null
+	fi
+}
+
+# running NAME... prints a line for each service: active, inactive, failed, ….
+running() {
+	if [ -d /run/systemd/system ]; then
+		frame running systemd
+		systemctl is-active "$@"
+		return
+	fi
+	if command -v rc-service >/dev/null; then
+		frame running openrc
+		for f; do
+			if rc-service "$f" status >/dev/null 2>&1; then echo active; else echo inactive; fi
+		done
+		return
+	fi
+	frame running sysv
+	for f; do
+		if [ ! -x "/etc/init.d/$f" ]; then
+			echo absent
+		elif "/etc/init.d/$f" status >/dev/null 2>&1; then
+			echo active
+		else
+			echo inactive
+		fi
+	done
+}

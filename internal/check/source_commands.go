@@ -1,0 +1,108 @@
+package check
+
+import (
+	"strconv"
+	"strings"
+	"time"
+)
+
+// commandResult is what came of a command.
+type commandResult struct {
+	exit           int
+	finished       bool // it ended, by itself or by force
+	timedOut       bool
+	stdout, stderr []byte
+	tooLong        string // the stream that was longer than its limit
+	started        time.Time
+	took           time.Duration
+	seconds        int // that it had
+}
+
+// scriptCommands writes the part of the script that runs commands. Offline they
+// are isolated from the build host; their text travels as a word of the inner
+// script, which is itself a word of the outer one.
+func scriptCommands(s *script, n *needs, mode Mode) {
+	inner := &script{nonce: s.nonce}
+	for i, cmd := range n.commands {
+		if !cmd.deferred || mode == Booted {
+			inner.call("run", strconv.Itoa(i), strconv.Itoa(cmd.seconds), cmd.text)
+		}
+	}
+	if inner.calls.Len() == 0 {
+		return
+	}
+	program := "n=" + s.nonce + "\n" + part("prelude.sh") + part("commands.sh") +
+		"commands() {\ntick\n" + inner.calls.String() + "kill $ticker\nframe commands-done\n}\ncommands </dev/null\n"
+	s.part("isolate.sh")
+	if mode == Booted {
+		s.call("plainly", program)
+		return
+	}
+	s.call("isolated", program)
+}
+
+// readCommands takes a frame of a command: of stdout, or with stderr set of it.
+func (f *facts) readCommands(fr frame, n *needs) {
+	if fr.tag == "isolation" {
+		switch fr.arg(0) {
+		case "partial":
+			f.warnings = append(f.warnings, "commands ran without a /proc and mounts of their own (the image's root is no mount point): they could see processes and mounts of the build host")
+		case "none":
+			f.warnings = append(f.warnings, "commands were not isolated (no usable unshare in the image, or not root): they could see processes, ports and interfaces of the build host")
+		}
+		return
+	}
+	i, err := strconv.Atoi(fr.arg(0))
+	if err != nil || i < 0 || i >= len(n.commands) {
+		return
+	}
+	result := f.commands[n.commands[i].text]
+	if result == nil {
+		result = &commandResult{seconds: n.commands[i].seconds}
+		f.commands[n.commands[i].text] = result
+	}
+	switch fr.tag {
+	case "out":
+		result.stdout, result.started = fr.body, fr.at
+		if fr.cut {
+			result.tooLong = "stdout"
+		}
+	case "err":
+		result.stderr = fr.body
+		if fr.cut {
+			result.tooLong = "stderr"
+		}
+	case "ran":
+		result.took = fr.at.Sub(result.started)
+		result.exit, err = strconv.Atoi(fr.arg(1))
+		result.finished = err == nil
+		result.timedOut = fr.arg(2) == "over"
+	}
+}
+
+// command returns the result of a command, or the verdict when it has none.
+func (f *facts) command(text string) (*commandResult, verdict) {
+	r := f.commands[text]
+	switch {
+	case r == nil:
+		return nil, f.unread("the command's result")
+	case r.timedOut:
+		return nil, undecided("the command did not end within %ds and was killed", r.seconds)
+	case !r.finished:
+		return nil, f.unread("the end of the command")
+	}
+	return r, verdict{}
+}
+
+// firstLines is the beginning of an output, for people.
+func firstLines(output []byte) string {
+	const limit = 120
+	text := strings.TrimSpace(string(output[:min(len(output), 4*limit)]))
+	if text == "" {
+		return ""
+	}
+	if len(text) > limit {
+		text = text[:limit] + "…"
+	}
+	return strconv.Quote(strings.ToValidUTF8(text, "\uFFFD"))
+}

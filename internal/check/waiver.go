@@ -1,0 +1,96 @@
+//go:generate go tool packer-sdc struct-markdown
+//go:generate go tool packer-sdc mapstructure-to-hcl2 -type Waiver
+
+package check
+
+import (
+	"fmt"
+	"strings"
+	"time"
+)
+
+// Waiver lets a check fail that is known to, until a date and for a reason.
+// It does not cover checks that could not be decided.
+type Waiver struct {
+	// Id of the check, as reports show it, for example
+	// `file:/etc/ssh/sshd_config:mode`; without the last part, all checks of
+	// the subject. In a suite file the block's label is the id.
+	Check string `mapstructure:"check" required:"true"`
+	// Last day, as `2027-01-31`, in UTC. A waiver that has ended is an error.
+	Until string `mapstructure:"until" required:"true"`
+	// Why, and who knows about it: a ticket, for example.
+	Reason string `mapstructure:"reason" required:"true"`
+
+	source Source
+}
+
+func (w *Waiver) covers(a *Assertion) bool { return w.Check == a.ID() || w.Check == a.SubjectID() }
+
+// checkWaivers records what is wrong with the waivers of a suite.
+func (c *compiler) checkWaivers(s Suite, now time.Time) {
+	for _, w := range s.Waivers {
+		problem := func(format string, args ...any) {
+			c.problems = append(c.problems, fmt.Errorf("%swaiver %q: %s", sourcePrefix(w.source), w.Check, fmt.Sprintf(format, args...)))
+		}
+		if w.Check == Unknown || w.Until == Unknown || w.Reason == Unknown {
+			c.plan.Partial = true
+			continue
+		}
+		if w.Check == "" {
+			problem("names no check; set check to the id of one, for example \"file:/etc/timezone:mode\"")
+		} else if !c.plan.Partial && !c.plan.has(w) {
+			problem("there is no such check; the ids of this run's checks are %s", c.plan.someIDs())
+		}
+		if strings.TrimSpace(w.Reason) == "" {
+			problem("gives no reason; set reason")
+		}
+		day, err := time.Parse(time.DateOnly, w.Until)
+		switch {
+		case w.Until == "":
+			problem("has no end; set until to its last day, as 2027-01-31")
+		case err != nil:
+			problem("until = %q is not a day; write it as 2027-01-31", w.Until)
+		case !now.Before(day.AddDate(0, 0, 1)):
+			problem("ended on %s (%s); repair what it waives, or renew it", w.Until, w.Reason)
+		}
+	}
+}
+
+func (p *Plan) has(w Waiver) bool {
+	for _, s := range p.Suites {
+		for _, a := range s.Assertions {
+			if w.covers(a) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// someIDs lists the first ids of the plan, for an error.
+func (p *Plan) someIDs() string {
+	const most = 8
+	var ids []string
+	for _, s := range p.Suites {
+		for _, a := range s.Assertions {
+			if len(ids) == most {
+				return strings.Join(ids, ", ") + ", …"
+			}
+			ids = append(ids, a.ID())
+		}
+	}
+	return strings.Join(ids, ", ")
+}
+
+// waiver returns the waiver that covers an assertion. One in any suite of the
+// run will do: a template may waive a check of a suite file.
+func (p *Plan) waiver(a *Assertion) (Waiver, bool) {
+	for _, s := range p.Suites {
+		for _, w := range s.waivers {
+			if w.covers(a) {
+				return w, true
+			}
+		}
+	}
+	return Waiver{}, false
+}
