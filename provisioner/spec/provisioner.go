@@ -1,0 +1,152 @@
+// Package spec is the provisioner bakery-spec: it checks an image before it
+// becomes one.
+package spec
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/hashicorp/hcl/v2/hcldec"
+	packersdk "github.com/hashicorp/packer-plugin-sdk/packer"
+
+	"github.com/imagebakery/packer-plugin-bakery/internal/check"
+	"github.com/imagebakery/packer-plugin-bakery/internal/handoff"
+	"github.com/imagebakery/packer-plugin-bakery/version"
+)
+
+// Provisioner runs checks in the image of a build.
+type Provisioner struct {
+	config Config
+	plan   *check.Plan
+}
+
+var _ packersdk.Provisioner = (*Provisioner)(nil)
+
+// ConfigSpec describes the configuration to Packer.
+func (p *Provisioner) ConfigSpec() hcldec.ObjectSpec { return p.config.FlatMapstructure().HCL2Spec() }
+
+// Prepare validates the configuration. Packer calls it for a second time, with
+// the values that it did not know before.
+func (p *Provisioner) Prepare(raws ...any) error {
+	p.config, p.plan = Config{}, nil
+	plan, err := p.config.prepare(raws...)
+	if err != nil {
+		return err
+	}
+	p.plan = plan
+	return nil
+}
+
+// Provision runs the checks. It returns an error when a check of at least
+// fail_on failed or could not be decided.
+func (p *Provisioner) Provision(ctx context.Context, ui packersdk.Ui, comm packersdk.Communicator, data map[string]any) error {
+	if p.plan == nil {
+		return errors.New("bakery-spec: Provision was called before Prepare")
+	}
+	ui.Say(fmt.Sprintf("Checking the image: %d checks%s", p.plan.Len(), suiteNames(p.plan)))
+	report, err := check.Run(ctx, p.plan, check.Target{
+		Shell:   shell{comm: comm, command: p.config.ExecuteCommand},
+		Mode:    p.config.mode,
+		Mounted: mounted(data),
+	})
+	if report == nil {
+		return err
+	}
+	// A refused run has a report too: of what could not be decided, and why.
+	refused := err != nil
+	ui.Say(fmt.Sprintf("The image is %s: %s", report.Mode, report.ModeReason))
+	show(ui, report, p.config.failOn)
+
+	var errs *packersdk.MultiError
+	if err := p.write(report); err != nil {
+		errs = packersdk.MultiErrorAppend(errs, err)
+	}
+	if err := p.handOver(report, data); err != nil {
+		ui.Error(fmt.Sprintf("Warning: the results are not handed over to bakery-lineage: %v", err))
+	}
+	if refused {
+		return packersdk.MultiErrorAppend(errs, err)
+	}
+	if err := p.verdict(ui, report); err != nil {
+		errs = packersdk.MultiErrorAppend(errs, err)
+	}
+	if errs == nil {
+		return nil
+	}
+	if len(errs.Errors) == 1 {
+		return errs.Errors[0]
+	}
+	return errs
+}
+
+// verdict is the error of the run, as on_failure has it.
+func (p *Provisioner) verdict(ui packersdk.Ui, report *check.Report) error {
+	err := report.Err(p.config.failOn)
+	var failure *check.Failure
+	if p.config.OnFailure == "warn" && errors.As(err, &failure) && failure.OnlyFailed {
+		ui.Error("Warning: the build goes on, because on_failure is warn; the image does not count as tested")
+		return nil
+	}
+	return err
+}
+
+// mounted tells whether the builder has mounted the image in a chroot. Such a
+// builder has a mount path and no connection, which any other has.
+func mounted(data map[string]any) bool {
+	path, _ := data["MountPath"].(string)
+	connection, _ := data["ConnType"].(string)
+	return path != "" && connection == ""
+}
+
+// write writes the report's files.
+func (p *Provisioner) write(report *check.Report) error {
+	if file := p.config.JUnit; file != "" {
+		if err := writeFile(file, report.WriteJUnit); err != nil {
+			return fmt.Errorf("junit: %w", err)
+		}
+	}
+	if file := p.config.Deferred; file != "" {
+		data, err := report.DeferredJSON()
+		if err != nil {
+			return fmt.Errorf("deferred: %w", err)
+		}
+		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+			return fmt.Errorf("deferred: %w", err)
+		}
+		if err := os.WriteFile(file, data, 0o644); err != nil {
+			return fmt.Errorf("deferred: %w", err)
+		}
+	}
+	return nil
+}
+
+// handOver leaves the results where bakery-lineage finds them. A suite of which
+// nothing was decided has no result.
+func (p *Provisioner) handOver(report *check.Report, data map[string]any) error {
+	bakeID, _ := data[handoff.BakeIDKey].(string)
+	build := handoff.ThisBuild(p.config.PackerBuildName)
+	for _, suite := range report.Suites {
+		outcome, decided := suite.Outcome(p.config.failOn)
+		if !decided {
+			continue
+		}
+		result := handoff.Result{
+			BakeID: bakeID, Suite: suite.Name, SuiteDigest: suite.Digest, Mode: string(report.Mode), Outcome: string(outcome),
+			Tool: "bakery-spec " + version.PluginVersion.FormattedVersion(), Started: report.Started, Seconds: report.Took.Seconds(),
+		}
+		for _, r := range suite.Results {
+			c := handoff.Check{ID: r.ID(), Outcome: string(r.Outcome)}
+			if r.Outcome != check.Passed {
+				c.Message = r.Message()
+			}
+			result.Checks = append(result.Checks, c)
+		}
+		if err := build.Put(result); err != nil {
+			return err
+		}
+	}
+	return nil
+}
