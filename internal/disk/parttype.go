@@ -8,6 +8,7 @@ const (
 	TypeXBOOTLDR  = "bc13c2ff-59e6-4262-a352-b275fd6f7172" // extended boot loader partition: /boot
 	TypeSwap      = "0657fd6d-a4ab-43c4-84e5-0933c84b4f4f"
 	TypeLinux     = "0fc63daf-8483-4772-8e79-3d69d8477de4" // generic Linux data
+	TypeRootX86   = "44479540-f297-41b2-9af7-d131d5f0458a"
 	TypeRootX8664 = "4f68bce3-e8cd-4db1-96e7-fbcaf984b709"
 	TypeRootARM64 = "b921b045-1df0-41c3-af44-4c6f280d3fae"
 )
@@ -17,7 +18,7 @@ const (
 var rootTypes = map[string]string{
 	TypeRootX8664:                          "x86_64",
 	TypeRootARM64:                          "aarch64",
-	"44479540-f297-41b2-9af7-d131d5f0458a": "i686",
+	TypeRootX86:                            "i686",
 	"69dad710-2ce4-4e3c-b16c-21a1d49abed3": "armv7l",
 	"72ec70a6-cf74-40e6-bd49-4bda08e8f224": "riscv64",
 	"c31c45e6-3f39-412e-80fb-4809c4980599": "ppc64le",
