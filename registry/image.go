@@ -50,20 +50,20 @@ type Ref struct {
 	ID     string `json:"image_id"`
 }
 
-// String returns cloud, region and id, joined by slashes.
+// String returns cloud, region and id, joined by slashes, as [ParseRef] reads
+// them; "" for none.
 func (r Ref) String() string {
-	parts := slices.DeleteFunc([]string{r.Cloud, r.Region, r.ID}, func(s string) bool { return s == "" })
-	return strings.Join(parts, "/")
+	if r == (Ref{}) {
+		return ""
+	}
+	return r.Cloud + "/" + r.Region + "/" + r.ID
 }
 
-// ParseRef reads what [Ref.String] writes, or the id alone, which leaves the
-// cloud and the region open.
+// ParseRef reads cloud/region/id, or the id alone, which leaves the cloud and
+// the region open. An id may have slashes of its own only behind both.
 func ParseRef(s string) Ref {
-	switch parts := strings.SplitN(s, "/", 3); len(parts) {
-	case 3:
+	if parts := strings.SplitN(s, "/", 3); len(parts) == 3 {
 		return Ref{Cloud: parts[0], Region: parts[1], ID: parts[2]}
-	case 2:
-		return Ref{Cloud: parts[0], ID: parts[1]}
 	}
 	return Ref{ID: s}
 }

@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -100,6 +101,40 @@ func (r *Registry) Register(ctx context.Context, img Image, results ...TestResul
 		return Image{}, false, fmt.Errorf("register %s: %w", img, err)
 	}
 	return img, true, nil
+}
+
+// Link returns img with what it was baked from: parent is an id as
+// [Registry.Resolve] takes it. An image that the registry does not know is kept
+// as its cloud names it; a cloud or region that parent leaves out is that of
+// img. A release and an architecture that img does not say are those of its
+// parent.
+func (r *Registry) Link(ctx context.Context, img Image, parent string) (Image, error) {
+	ref := ParseRef(parent)
+	if len(img.Artifacts) > 0 {
+		ref.Cloud = cmp.Or(ref.Cloud, img.Artifacts[0].Cloud)
+		ref.Region = cmp.Or(ref.Region, img.Artifacts[0].Region)
+	}
+	known, err := r.resolve(ctx, newLoader(r.store), parent)
+	switch {
+	case errors.Is(err, ErrNotFound):
+		img.ParentImage = ref
+		return img, nil
+	case err != nil:
+		return img, fmt.Errorf("look up the parent %s: %w", parent, err)
+	}
+	img.Parent = known.ID
+	img.Release = cmp.Or(img.Release, known.Release)
+	img.Arch = cmp.Or(img.Arch, known.Arch)
+	if known.ID == parent {
+		// Named by its id in the registry: its copy where img is, if any.
+		there, ok := known.In(ref.Cloud, ref.Region, "")
+		if !ok {
+			there = known.Artifacts[0]
+		}
+		ref = there.Ref
+	}
+	img.ParentImage = ref
+	return img, nil
 }
 
 // fill sets what the caller may leave out.

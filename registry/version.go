@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 
 	"github.com/Masterminds/semver/v3"
@@ -33,6 +34,11 @@ func Schemes() []Scheme { return []Scheme{Semver, Deb, RPM} }
 // Compare returns -1, 0 or 1 as a is older than, as old as or newer than b. It
 // returns an error when one of them is no version in s.
 func (s Scheme) Compare(a, b string) (int, error) {
+	for _, v := range []string{a, b} {
+		if longNumber.MatchString(v) {
+			return 0, notAVersion(s, v, errors.New("it has a number of more than 18 digits"))
+		}
+	}
 	switch s {
 	case Semver:
 		va, errA := semver.NewVersion(a)
@@ -47,7 +53,7 @@ func (s Scheme) Compare(a, b string) (int, error) {
 		if err := cmp.Or(notAVersion(s, a, errA), notAVersion(s, b, errB)); err != nil {
 			return 0, err
 		}
-		return va.Compare(vb), nil
+		return sign(va.Compare(vb)), nil
 	case RPM:
 		// The library takes everything for a version; what has none of the
 		// characters that rpm orders by would equal all else of that kind.
@@ -60,6 +66,12 @@ func (s Scheme) Compare(a, b string) (int, error) {
 	}
 	return 0, fmt.Errorf("%q is no order of versions; choose among %v", s, Schemes())
 }
+
+// longNumber is what the libraries below cannot hold in an integer, and would
+// take for another number.
+var longNumber = regexp.MustCompile(`[0-9]{19}`)
+
+func sign(n int) int { return cmp.Compare(n, 0) }
 
 func alphanumeric(r rune) bool {
 	return r >= '0' && r <= '9' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z'

@@ -78,11 +78,11 @@ func (r *Registry) resolve(ctx context.Context, load *loader, id string) (Image,
 		id, len(found), found[0].ID, found[1].ID)
 }
 
-// Descendants returns the image with the given registry id and all that was
-// baked from it.
+// Descendants returns an image, whose id is resolved as [Registry.Resolve]
+// does, and all that was baked from it.
 func (r *Registry) Descendants(ctx context.Context, id string) (Tree, error) {
 	load := newLoader(r.store)
-	img, err := load.image(ctx, id)
+	img, err := r.resolve(ctx, load, id)
 	if err != nil {
 		return Tree{}, err
 	}
@@ -153,4 +153,35 @@ func (r *Registry) grow(ctx context.Context, load *loader, img Image, children f
 		tree.Children = append(tree.Children, sub)
 	}
 	return tree, nil
+}
+
+// Detail is everything that is recorded about an image.
+type Detail struct {
+	Tree
+	Results []TestResult `json:"results"` // all of them, oldest first
+	Marks   []Mark       `json:"marks"`   // oldest first, cleared ones included
+	Events  []Event      `json:"events"`  // oldest first
+}
+
+// Show returns everything about the image with the given id, which is resolved
+// as [Registry.Resolve] does.
+func (r *Registry) Show(ctx context.Context, id string) (Detail, error) {
+	load := newLoader(r.store)
+	img, err := r.resolve(ctx, load, id)
+	if err != nil {
+		return Detail{}, err
+	}
+	tree, err := r.tree(ctx, load, img, 0)
+	if err != nil {
+		return Detail{}, err
+	}
+	events, err := r.History(ctx, img.ID)
+	if err != nil {
+		return Detail{}, err
+	}
+	facts := load.facts[img.ID]
+	return Detail{
+		Tree: tree, Events: events,
+		Results: append([]TestResult{}, facts.Results...), Marks: append([]Mark{}, facts.Marks...),
+	}, nil
 }

@@ -8,7 +8,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -134,23 +133,12 @@ func (p *PostProcessor) image(ctx context.Context, reg *registry.Registry, f fac
 	img := registry.Image{
 		Application: c.Application, Version: c.Version, Layer: c.Layer, Environment: c.Environment,
 		Release: c.Release, Arch: registry.Arch(cmp.Or(c.Arch, f.arch)), Owner: c.Owner, Labels: c.Labels,
-		ParentImage: f.parent, Artifacts: f.artifacts, Bake: f.bake, CreatedAt: f.createdAt,
+		Artifacts: f.artifacts, Bake: f.bake, CreatedAt: f.createdAt,
 	}
-	if c.Parent != "" {
-		named := registry.ParseRef(c.Parent)
-		img.ParentImage = registry.Ref{
-			Cloud:  cmp.Or(named.Cloud, f.artifacts[0].Cloud),
-			Region: cmp.Or(named.Region, f.artifacts[0].Region),
-			ID:     named.ID,
-		}
-	}
-	if wanted := cmp.Or(c.Parent, f.parent.String()); wanted != "" {
-		parent, err := reg.Resolve(ctx, wanted)
-		switch {
-		case err == nil:
-			img = inherit(img, parent.Image)
-		case !errors.Is(err, registry.ErrNotFound):
-			return registry.Image{}, fmt.Errorf("look up the parent %s: %w", wanted, err)
+	if parent := cmp.Or(c.Parent, f.parent.String()); parent != "" {
+		var err error
+		if img, err = reg.Link(ctx, img, parent); err != nil {
+			return registry.Image{}, err
 		}
 	}
 	// An image that was registered before keeps its id.
@@ -164,23 +152,6 @@ func (p *PostProcessor) image(ctx context.Context, reg *registry.Registry, f fac
 		return registry.Image{}, err
 	}
 	return img, nil
-}
-
-// inherit links img to the parent that the registry knows. What is baked from a
-// release of an operating system is of that release.
-func inherit(img, parent registry.Image) registry.Image {
-	img.Parent = parent.ID
-	named := func(a registry.Artifact) bool { return a.Ref == img.ParentImage }
-	if !slices.ContainsFunc(parent.Artifacts, named) {
-		// The template named it by its id in the registry.
-		img.ParentImage = parent.Artifacts[0].Ref
-		if there, ok := parent.In(img.Artifacts[0].Cloud, img.Artifacts[0].Region, ""); ok {
-			img.ParentImage = there.Ref
-		}
-	}
-	img.Release = cmp.Or(img.Release, parent.Release)
-	img.Arch = cmp.Or(img.Arch, parent.Arch)
-	return img
 }
 
 // tag writes tags to the image where it is, and completes what is known of it
