@@ -1,0 +1,195 @@
+package volume
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/moby/sys/mountinfo"
+	"golang.org/x/sys/unix"
+
+	"github.com/imagebakery/packer-plugin-bakery/internal/disk"
+	"github.com/imagebakery/packer-plugin-bakery/internal/loop"
+	"github.com/imagebakery/packer-plugin-bakery/internal/run"
+)
+
+// state is what Unmount must know beyond what Mount tells.
+type state struct {
+	mu      sync.Mutex
+	done    bool
+	device  string       // node of the whole disk
+	own     *loop.Device // made for the partition
+	made    []string     // folders made for the target, outermost first
+	log     func(string)
+	devices []uint64 // device numbers that files of the file system report
+}
+
+// Mount finds a file system on a disk and mounts it. When it fails it leaves
+// nothing.
+//
+// XFS is mounted with nouuid, as all clones of a disk have the same UUID. What
+// cannot be mounted is refused with the error of [disk.Partition.Mountable]:
+// [disk.ErrLVM], [disk.ErrEncrypted] or [disk.ErrNotFilesystem].
+//
+// The mount is private: what is mounted below it, here or elsewhere, stays where
+// it was mounted. It is itself still seen by, and taken from, the mount
+// namespaces that follow the one of the host.
+func Mount(ctx context.Context, o MountOptions) (*Mounted, error) {
+	m, err := mount(ctx, o)
+	if err != nil {
+		return nil, fmt.Errorf("mount %s on %s: %w", o.Device, o.Target, err)
+	}
+	return m, nil
+}
+
+func mount(ctx context.Context, o MountOptions) (m *Mounted, err error) {
+	if !filepath.IsAbs(o.Target) {
+		return nil, errors.New("the target is not an absolute path")
+	}
+	device, err := filepath.EvalSymlinks(o.Device)
+	if err != nil {
+		return nil, err
+	}
+	d, err := disk.Read(ctx, device)
+	if err != nil {
+		return nil, err
+	}
+	m = &Mounted{state: state{device: device, log: o.Log}}
+	if m.log == nil {
+		m.log = func(string) {}
+	}
+	if o.Partition == "" {
+		m.Partition, err = d.Root()
+	} else if m.Partition, err = d.FindPartition(o.Partition); err == nil {
+		err = m.Partition.Mountable()
+	}
+	if err != nil {
+		return nil, err
+	}
+	m.Filesystem = m.Partition.Filesystem.Type
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, m.undo())
+		}
+	}()
+	if err := m.makeTarget(o.Target); err != nil {
+		return nil, err
+	}
+	if m.Source, m.own, err = partitionNode(ctx, o.Device, device, m.Partition); err != nil {
+		return nil, err
+	}
+	if err := m.mount(ctx, o.Options); err != nil {
+		return nil, err
+	}
+	m.log(fmt.Sprintf("mounted %s from %s", m.Partition, m.Source))
+	return m, nil
+}
+
+// makeTarget makes the folder to mount on and remembers what it made.
+func (m *Mounted) makeTarget(target string) error {
+	var missing []string
+	for dir := filepath.Clean(target); ; dir = filepath.Dir(dir) {
+		if _, err := os.Lstat(dir); !errors.Is(err, fs.ErrNotExist) {
+			break
+		}
+		missing = append(missing, dir)
+	}
+	slices.Reverse(missing)
+	for _, dir := range missing {
+		err := os.Mkdir(dir, 0o755)
+		if errors.Is(err, fs.ErrExist) {
+			continue // of another bake's making
+		}
+		if err != nil {
+			return err
+		}
+		m.made = append(m.made, dir)
+	}
+	var err error
+	if m.Target, err = filepath.EvalSymlinks(target); err != nil {
+		return err
+	}
+	mounted, err := mountinfo.Mounted(m.Target)
+	if err == nil && mounted {
+		err = errors.New("something is mounted there already")
+	}
+	return err
+}
+
+// mount mounts the source. mount(8) does it, because the user's options are in
+// its language.
+func (m *Mounted) mount(ctx context.Context, options []string) error {
+	options = slices.Clone(options)
+	words := strings.Split(strings.Join(options, ","), ",")
+	if m.Filesystem == "xfs" && !slices.Contains(words, "nouuid") {
+		options = append(options, "nouuid")
+	}
+	if !slices.Contains(words, "ro") {
+		// Without it mount(8) makes do with a read-only mount of a device that is
+		// write-protected.
+		options = append(options, "rw")
+	}
+	argv := []string{"mount", "-t", m.Filesystem, "-o", strings.Join(options, ","), "--", m.Source, m.Target}
+	if !slices.Contains(words, "ro") {
+		argv = slices.Insert(argv, 1, "--rw")
+	}
+	if err := (run.Command{Argv: argv}).Run(ctx); err != nil {
+		return err
+	}
+	// The parent is shared on hosts with systemd. That is to stay so for this
+	// mount itself: namespaces that copied it then lose it when it is unmounted
+	// here. What is mounted below shall not travel, though.
+	if err := unix.Mount("", m.Target, "", unix.MS_PRIVATE, ""); err != nil {
+		return fmt.Errorf("make %s private: %w", m.Target, err)
+	}
+	var st unix.Stat_t
+	if err := unix.Stat(m.Target, &st); err != nil {
+		return err
+	}
+	m.devices = append(m.devices, st.Dev)
+	if m.own != nil {
+		// From here on the mount alone keeps the loop device.
+		return m.own.Release()
+	}
+	return nil
+}
+
+// undo takes back what was done before Mount failed.
+func (m *Mounted) undo() error {
+	var errs []error
+	if m.Source != "" {
+		// A cancelled mount(8) may have mounted all the same.
+		mounts, err := mountsAt(m.Target)
+		errs = append(errs, err)
+		for _, info := range mounts {
+			if info.Source == m.Source && info.Mountpoint == m.Target {
+				errs = append(errs, unix.Unmount(m.Target, unix.UMOUNT_NOFOLLOW))
+			}
+		}
+	}
+	if m.own != nil {
+		errs = append(errs, m.own.Detach())
+	}
+	return errors.Join(append(errs, m.removeTarget())...)
+}
+
+// removeTarget removes the folders that makeTarget made. One that others have
+// put something into stays.
+func (m *Mounted) removeTarget() error {
+	for _, dir := range slices.Backward(m.made) {
+		err := os.Remove(dir)
+		if errors.Is(err, unix.ENOTEMPTY) {
+			return nil
+		}
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,157 @@
+package volume
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/imagebakery/packer-plugin-bakery/internal/disk"
+	"github.com/imagebakery/packer-plugin-bakery/internal/loop"
+)
+
+// nodePatience is how long the kernel gets to make the node of a partition. It
+// reads the table when the device appears, so there is hardly ever a wait.
+const nodePatience = 2 * time.Second
+
+const sectorSize = 512 // unit of sysfs
+
+// partitionNode returns the block device of partition p of a disk. named is how
+// the disk was called, device its node. When the kernel has made no device for
+// the partition, a loop device over that part of the disk is returned too, which
+// the caller owns.
+func partitionNode(ctx context.Context, named, device string, p disk.Partition) (string, *loop.Device, error) {
+	if p.Number == 0 {
+		return device, nil, nil
+	}
+	_, isLoop := strings.CutPrefix(filepath.Base(device), "loop")
+	for wait, deadline := time.Millisecond, time.Now().Add(nodePatience); ; wait = min(2*wait, firstLook) {
+		node, err := existingNode(named, device, p)
+		if node != "" || err != nil {
+			return node, nil, err
+		}
+		// Loop devices are not read for partitions unless asked when bound.
+		if isLoop || time.Now().After(deadline) {
+			break
+		}
+		rereadTable(device)
+		select {
+		case <-ctx.Done():
+			return "", nil, context.Cause(ctx)
+		case <-time.After(wait):
+		}
+	}
+	own, err := loop.Attach(device, loop.Options{Offset: p.Start, Size: p.Size})
+	if err != nil {
+		return "", nil, err
+	}
+	return own.Path, &own, nil
+}
+
+// existingNode returns a block device that is partition p of the disk, "" if
+// there is none. What it is called is a hint only: it must be the very part of
+// the disk that the table says.
+func existingNode(named, device string, p disk.Partition) (string, error) {
+	whole := filepath.Base(device)
+	part := whole + separator(whole) + strconv.Itoa(p.Number)
+	if isPartition(filepath.Join("/sys/block", whole, part), p) {
+		node := filepath.Join("/dev", part)
+		if _, err := os.Stat(node); err == nil {
+			return node, nil
+		}
+	}
+	devices, err := loop.List()
+	if err != nil {
+		return "", err
+	}
+	base := loopAt(devices, device)
+	if base == nil {
+		return "", nil
+	}
+	for _, link := range []string{named + "-part" + strconv.Itoa(p.Number), named + separator(named) + strconv.Itoa(p.Number)} {
+		node, err := filepath.EvalSymlinks(link)
+		if err != nil {
+			continue
+		}
+		d := loopAt(devices, node)
+		if d != nil && d.Backing == base.Backing && d.Offset == base.Offset+p.Start && d.Size == p.Size && d.ReadOnly == base.ReadOnly {
+			return node, nil
+		}
+	}
+	return "", nil
+}
+
+// isPartition tells whether the folder of sysfs is that of partition p.
+func isPartition(dir string, p disk.Partition) bool {
+	for name, want := range map[string]int64{"partition": int64(p.Number), "start": p.Start / sectorSize, "size": p.Size / sectorSize} {
+		text, err := os.ReadFile(filepath.Join(dir, name))
+		if err != nil {
+			return false
+		}
+		if got, err := strconv.ParseInt(strings.TrimSpace(string(text)), 10, 64); err != nil || got != want {
+			return false
+		}
+	}
+	return true
+}
+
+func loopAt(devices []loop.Device, path string) *loop.Device {
+	for i, d := range devices {
+		if d.Path == path {
+			return &devices[i]
+		}
+	}
+	return nil
+}
+
+// separator is what comes between a disk's name and a partition's number.
+func separator(name string) string {
+	if last := name[len(name)-1]; last >= '0' && last <= '9' {
+		return "p"
+	}
+	return ""
+}
+
+// rereadTable has the kernel read the partition table, in case it was written
+// after the device had appeared. It refuses when the disk is in use, and that
+// is as well.
+func rereadTable(device string) {
+	f, err := os.OpenFile(device, os.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return
+	}
+	defer f.Close()
+	_ = unix.IoctlSetInt(int(f.Fd()), unix.BLKRRPART, 0)
+}
+
+// claimed tells whether a block device is mounted in any mount namespace, or
+// used exclusively in another way.
+func claimed(node string) (bool, error) {
+	fd, err := unix.Open(node, unix.O_RDONLY|unix.O_EXCL|unix.O_CLOEXEC, 0)
+	switch {
+	case err == nil:
+		return false, unix.Close(fd)
+	case errors.Is(err, unix.EBUSY):
+		return true, nil
+	case errors.Is(err, unix.ENOENT), errors.Is(err, unix.ENXIO):
+		return false, nil
+	}
+	return false, &os.PathError{Op: "open", Path: node, Err: err}
+}
+
+// syncDevice writes out what the kernel holds of a block device.
+func syncDevice(node string) error {
+	f, err := os.OpenFile(node, os.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		if errors.Is(err, os.ErrNotExist) || errors.Is(err, unix.ENXIO) {
+			return nil
+		}
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
+}
