@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log"
 	"maps"
+	"math"
 	"net"
 	"net/http"
 	"net/netip"
@@ -66,17 +67,17 @@ read off the disk unless they are given. Prints the id of the image.`,
 	flags.StringVar(&in.Description, "description", "", "description of the image")
 	flags.StringVar(&in.Architecture, "architecture", "", "x86_64, arm64 or i386 (default: read off the disk)")
 	flags.StringVar(&in.BootMode, "boot-mode", "", "legacy-bios, uefi or uefi-preferred (default: read off the disk)")
-	flags.StringVar(&size, "size", "", "size of the disk, such as 8GiB, in whole GiB (default: as large as the source)")
+	flags.StringVar(&size, "size", "", "size of the disk in GiB, or with a unit (default: as large as the source)")
 	flags.StringArrayVar(&tags, "tag", nil, "tag of the image as KEY=VALUE; may be repeated")
 	flags.StringVar(&in.Region, "region", localcloud.DefaultRegion, "region that the image is to be in")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		in.Source = args[0]
 		if size != "" {
-			n, err := humanize.ParseBytes(size)
+			n, err := parseSize(size)
 			if err != nil {
-				return usageError{fmt.Errorf("--size %q is no size such as 8GiB", size)}
+				return usageError{err}
 			}
-			in.Size = int64(n)
+			in.Size = n
 		}
 		var err error
 		if in.Tags, err = parseTags(tags); err != nil {
@@ -98,6 +99,19 @@ read off the disk unless they are given. Prints the id of the image.`,
 		})
 	}
 	return cmd
+}
+
+// parseSize reads a size; a bare number is of GiB, as everywhere in EC2.
+func parseSize(s string) (int64, error) {
+	unit := s
+	if strings.Trim(s, "0123456789") == "" {
+		unit += "GiB"
+	}
+	n, err := humanize.ParseBytes(unit)
+	if err != nil || n == 0 || n > math.MaxInt64 {
+		return 0, fmt.Errorf("--size %q is no size such as 8 or 8GiB", s)
+	}
+	return int64(n), nil
 }
 
 func parseTags(args []string) (map[string]string, error) {

@@ -32,7 +32,7 @@ func (l latency) settled(action string, now time.Time, bytes int64) time.Time {
 // latencies are the models that a cloud can be opened with.
 var latencies = map[string]latency{
 	// Just long enough that a client sees the states on the way.
-	"none": {"": {settle: 20 * time.Millisecond}},
+	"none": {"": {settle: 5 * time.Millisecond}},
 
 	// As slow as the real service, as far as that is known. "published": the
 	// figure is in the source that is named. "assumed": no figure was found
