@@ -193,3 +193,28 @@ func execute(t *testing.T, path, statements string) {
 		t.Fatal(err)
 	}
 }
+
+func TestFullDisk(t *testing.T) {
+	s := open(t, filepath.Join(t.TempDir(), "registry.db"))
+	first := someImage()
+	if err := s.Commit(t.Context(), registry.Change{Image: &first}); err != nil {
+		t.Fatal(err)
+	}
+	// SQLite reports the limit as it reports a disk that is full.
+	s.db.SetMaxOpenConns(1)
+	if _, err := s.db.ExecContext(t.Context(), `PRAGMA max_page_count = 1`); err != nil {
+		t.Fatal(err)
+	}
+	second := someImage()
+	second.ID, second.Artifacts[0].ID, second.Owner = "01K", "ami-2", strings.Repeat("o", 1<<16)
+	err := s.Commit(t.Context(), registry.Change{Image: &second})
+	if err == nil || !strings.Contains(err.Error(), "the disk is full, nothing was recorded") {
+		t.Errorf("error is %v", err)
+	}
+	if _, err := s.Image(t.Context(), second.ID); !errors.Is(err, registry.ErrNotFound) {
+		t.Errorf("the image that did not fit: %v, want ErrNotFound", err)
+	}
+	if _, err := s.Image(t.Context(), first.ID); err != nil {
+		t.Errorf("the image before: %v", err)
+	}
+}
