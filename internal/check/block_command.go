@@ -58,7 +58,7 @@ const (
 func (b *Command) kind() string    { return "command" }
 func (b *Command) common() *Common { return &b.Common }
 func (b *Command) subjects() subjects {
-	return subjects{one: "run", value: &b.Run, validate: validText}
+	return subjects{one: "run", value: &b.Run, validate: validCommand}
 }
 
 func (b *Command) compile(c *compiler, subject string) {
@@ -79,7 +79,6 @@ func (b *Command) compile(c *compiler, subject string) {
 		for _, p := range lintCommand(subject, offline) {
 			c.problem("run", "%s", p)
 		}
-		c.plan.needs.command(subject, timeout, c.deferred)
 	}
 
 	on := func(property, expected string, decide func(r *commandResult) verdict, options ...option) {
@@ -89,7 +88,7 @@ func (b *Command) compile(c *compiler, subject string) {
 				return v
 			}
 			return decide(r)
-		}, options...)
+		}, append(options, reads(func(n *needs) { n.command(subject, timeout) }))...)
 	}
 	if want, ok := c.number("exit_status", b.ExitStatus); ok {
 		on("exit_status", want.String(), func(r *commandResult) verdict {
@@ -126,14 +125,13 @@ func (r *commandResult) complete(stream string) verdict {
 
 // command asks for a command to be run: once, with the longest of the timeouts
 // that its blocks give it.
-func (n *needs) command(text string, timeout time.Duration, deferred bool) {
+func (n *needs) command(text string, timeout time.Duration) {
 	seconds := int(timeout / time.Second)
 	for _, cmd := range n.commands {
 		if cmd.text == text {
 			cmd.seconds = max(cmd.seconds, seconds)
-			cmd.deferred = cmd.deferred && deferred
 			return
 		}
 	}
-	n.commands = append(n.commands, &commandNeed{text: text, seconds: seconds, deferred: deferred})
+	n.commands = append(n.commands, &commandNeed{text: text, seconds: seconds})
 }

@@ -69,10 +69,10 @@ func (b *File) compile(c *compiler, subject string) {
 	if of := builderOwned(subject); of != "" {
 		options = append(options, notOffline(of+" belongs to the build host while the image is baked"))
 	}
-	need := c.plan.needs.path(subject)
+	options = append(options, reads(func(n *needs) { n.path(subject) }))
 
-	b.compileNode(c, subject, need, options)
-	b.compileContent(c, subject, need, options)
+	b.compileNode(c, subject, options)
+	b.compileContent(c, subject, options)
 
 	exists := b.Exists
 	if exists == nil && c.found == 0 {
@@ -97,24 +97,24 @@ func (b *File) compile(c *compiler, subject string) {
 }
 
 // compileNode asserts what the file system says of a file.
-func (b *File) compileNode(c *compiler, subject string, need *pathNeed, options []option) {
-	onNode := func(property, expected string, decide func(f *facts, n *node) verdict) {
-		need.stat = true
+func (b *File) compileNode(c *compiler, subject string, options []option) {
+	stat := reads(func(n *needs) { n.path(subject).stat = true })
+	onNode := func(property, expected string, decide func(f *facts, n *node) verdict, more ...option) {
 		c.assert(property, expected, func(f *facts) verdict {
 			n, v := f.statted(subject)
 			if n == nil {
 				return v
 			}
 			return decide(f, n)
-		}, options...)
+		}, slices.Concat(options, []option{stat}, more)...)
 	}
+	accounts := reads(func(n *needs) { n.accounts = true })
 	if typ, ok := c.expected("type", b.Type); ok {
 		switch {
 		case !slices.Contains(nodeTypes, typ):
 			c.problem("type", "%q is not a type of file; write one of %s", typ, strings.Join(nodeTypes, ", "))
 		case typ == "link":
-			need.stat = true
-			c.assert("type", "link", func(f *facts) verdict { return f.isLink(subject) }, options...)
+			c.assert("type", "link", func(f *facts) verdict { return f.isLink(subject) }, append(options, stat)...)
 		default:
 			onNode("type", typ, func(_ *facts, n *node) verdict { return is(n.typ() == typ, n.typ()) })
 		}
@@ -125,12 +125,10 @@ func (b *File) compileNode(c *compiler, subject string, need *pathNeed, options 
 		})
 	}
 	if name, ok := c.expected("owner", b.Owner); ok && c.validAccount("owner", name) {
-		c.plan.needs.accounts = true
-		onNode("owner", name, func(f *facts, n *node) verdict { return f.ownedBy(name, n.uid, f.userName) })
+		onNode("owner", name, func(f *facts, n *node) verdict { return f.ownedBy(name, n.uid, f.userName) }, accounts)
 	}
 	if name, ok := c.expected("group", b.Group); ok && c.validAccount("group", name) {
-		c.plan.needs.accounts = true
-		onNode("group", name, func(f *facts, n *node) verdict { return f.ownedBy(name, n.gid, f.groupName) })
+		onNode("group", name, func(f *facts, n *node) verdict { return f.ownedBy(name, n.gid, f.groupName) }, accounts)
 	}
 	if want, ok := c.number("size", b.Size); ok {
 		onNode("size", want.String(), func(_ *facts, n *node) verdict {
@@ -138,14 +136,13 @@ func (b *File) compileNode(c *compiler, subject string, need *pathNeed, options 
 		})
 	}
 	if want, ok := c.expected("target", b.Target); ok {
-		need.target = true
 		c.assert("target", want, func(f *facts) verdict {
 			target, v := f.target(subject)
 			if v.outcome != "" {
 				return v
 			}
 			return is(target == want, target)
-		}, options...)
+		}, append(options, reads(func(n *needs) { n.path(subject).target = true }))...)
 	}
 }
 
@@ -158,7 +155,7 @@ func (c *compiler) validAccount(attr, name string) bool {
 }
 
 // compileContent asserts what is in a file.
-func (b *File) compileContent(c *compiler, subject string, need *pathNeed, options []option) {
+func (b *File) compileContent(c *compiler, subject string, options []option) {
 	for _, d := range []struct {
 		algorithm string
 		digits    *string
@@ -172,8 +169,6 @@ func (b *File) compileContent(c *compiler, subject string, need *pathNeed, optio
 			c.problem(d.algorithm, "%q is not a digest; write its %d hexadecimal digits", digits, 2*d.bytes)
 			continue
 		}
-		need.stat = true
-		need.digests = appendNew(need.digests, d.algorithm)
 		want := strings.ToLower(digits)
 		c.assert(d.algorithm, want, func(f *facts) verdict {
 			sum, v := f.digest(subject, d.algorithm)
@@ -181,13 +176,15 @@ func (b *File) compileContent(c *compiler, subject string, need *pathNeed, optio
 				return v
 			}
 			return is(sum == want, sum)
-		}, options...)
+		}, append(options, reads(func(n *needs) {
+			p := n.path(subject)
+			p.stat, p.digests = true, appendNew(p.digests, d.algorithm)
+		}))...)
 	}
 	onContent := func(property string, values []string, decide func(content []byte) verdict) {
 		if len(values) == 0 {
 			return
 		}
-		need.stat, need.content = true, true
 		c.assert(property, quotedTexts(values), func(f *facts) verdict {
 			content, v := f.content(subject)
 			if v.outcome != "" {
@@ -198,7 +195,10 @@ func (b *File) compileContent(c *compiler, subject string, need *pathNeed, optio
 				v.actual += f.excerpt(subject, content)
 			}
 			return v
-		}, append(options, additive)...)
+		}, append(options, additive, reads(func(n *needs) {
+			p := n.path(subject)
+			p.stat, p.content = true, true
+		}))...)
 	}
 	contains, notContains := c.list("contains", b.Contains), c.list("not_contains", b.NotContains)
 	matches, notMatches := c.patterns("matches", b.Matches), c.patterns("not_matches", b.NotMatches)

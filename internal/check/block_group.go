@@ -34,8 +34,9 @@ func (b *Group) subjects() subjects {
 }
 
 func (b *Group) compile(c *compiler, subject string) {
-	c.plan.needs.accounts = true
-	c.plan.needs.names = appendNew(c.plan.needs.names, subject)
+	accounts := reads(func(n *needs) {
+		n.accounts, n.names = true, appendNew(n.names, subject)
+	})
 
 	if want, ok := c.number("gid", b.GID); ok {
 		c.assert("gid", want.String(), func(f *facts) verdict {
@@ -44,7 +45,7 @@ func (b *Group) compile(c *compiler, subject string) {
 				return v
 			}
 			return is(want.meets(int64(g.gid)), strconv.Itoa(g.gid))
-		})
+		}, accounts)
 	}
 	if want := c.names("members", b.Members); len(want) > 0 {
 		c.assert("members", strings.Join(want, ", "), func(f *facts) verdict {
@@ -63,10 +64,10 @@ func (b *Group) compile(c *compiler, subject string) {
 			}
 			slices.Sort(members)
 			return superset(members, want, "no members")
-		}, additive)
+		}, additive, accounts)
 	}
 	c.existence(b.Exists, func(f *facts) verdict {
 		_, v := f.group(subject)
 		return v
-	})
+	}, accounts)
 }

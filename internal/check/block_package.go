@@ -42,7 +42,7 @@ func (b *Package) subjects() subjects {
 }
 
 func (b *Package) compile(c *compiler, subject string) {
-	c.plan.needs.packages = true
+	database := reads(func(n *needs) { n.packages = true })
 
 	onPackage := func(property, expected string, decide func(db packageDatabase, p installed) verdict) {
 		c.assert(property, expected, func(f *facts) verdict {
@@ -64,7 +64,7 @@ func (b *Package) compile(c *compiler, subject string) {
 				}
 			}
 			return v
-		})
+		}, database)
 	}
 	if text, ok := c.expected("version", b.Version); ok {
 		want, err := parseConstraint(text, validVersion)
@@ -98,7 +98,7 @@ func (b *Package) compile(c *compiler, subject string) {
 				return fail("%s (%s)", p.version, p.status)
 			}
 			return pass("not installed")
-		})
+		}, database)
 	} else if b.Installed != nil || c.found == 0 {
 		onPackage("installed", "true", func(_ packageDatabase, p installed) verdict { return pass(p.version) })
 	}

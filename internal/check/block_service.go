@@ -47,9 +47,8 @@ func (b *Service) subjects() subjects {
 }
 
 func (b *Service) compile(c *compiler, subject string) {
-	onUnit := func(property string, want bool, decide func(f *facts, st unitState, name string) verdict) {
+	onUnit := func(property string, want bool, decide func(f *facts, st unitState, name string) verdict, also ...string) {
 		c.found++
-		c.needUnit(subject)
 		c.assert(property, strconv.FormatBool(want), func(f *facts) verdict {
 			st, name, v := f.service(subject)
 			switch {
@@ -59,16 +58,13 @@ func (b *Service) compile(c *compiler, subject string) {
 				return fail("no such service")
 			}
 			return decide(f, st, name)
-		})
+		}, readsUnits(append(also, subject)))
 	}
 	if b.Enabled != nil {
 		if *b.Enabled {
-			onUnit("enabled", true, func(f *facts, st unitState, name string) verdict { return f.startsAtBoot(st, name) })
+			onUnit("enabled", true, func(f *facts, st unitState, name string) verdict { return f.startsAtBoot(st, name) }, starters(subject)...)
 		} else {
-			onUnit("enabled", false, func(f *facts, st unitState, name string) verdict { return f.staysDown(st, name) })
-			for _, starter := range starters(subject) {
-				c.needUnit(starter)
-			}
+			onUnit("enabled", false, func(f *facts, st unitState, name string) verdict { return f.staysDown(st, name) }, starters(subject)...)
 		}
 	}
 	onState := func(property string, want *bool) {
@@ -85,29 +81,32 @@ func (b *Service) compile(c *compiler, subject string) {
 	}
 	if b.Running != nil {
 		c.found++
-		c.plan.needs.running = appendNew(c.plan.needs.running, subject)
 		remedy := "enabled = true to check that it starts at boot"
 		if !*b.Running {
 			remedy = "enabled = false to check that it does not start at boot"
 		}
-		c.assert("running", strconv.FormatBool(*b.Running), func(f *facts) verdict { return f.runs(subject, *b.Running) }, needsBoot(remedy))
+		c.assert("running", strconv.FormatBool(*b.Running), func(f *facts) verdict { return f.runs(subject, *b.Running) },
+			needsBoot(remedy), reads(func(n *needs) { n.running = appendNew(n.running, subject) }))
 	}
 	if b.Exists != nil {
-		c.needUnit(subject)
 		c.existence(b.Exists, func(f *facts) verdict {
 			st, _, v := f.service(subject)
 			if v.outcome == "" && st.state == "" {
 				return fail("no such service")
 			}
 			return v
-		})
+		}, readsUnits([]string{subject}))
 	} else if c.found == 0 {
 		c.problem("", "asserts nothing; write for example enabled = true")
 	}
 }
 
-func (c *compiler) needUnit(name string) {
-	c.plan.needs.units = appendNew(c.plan.needs.units, name)
+func readsUnits(names []string) option {
+	return reads(func(n *needs) {
+		for _, name := range names {
+			n.units = appendNew(n.units, unitName(name))
+		}
+	})
 }
 
 // starters are the units that start a service of the same name on their own.
@@ -155,15 +154,29 @@ func (f *facts) staysDown(st unitState, name string) verdict {
 			return fail("false (%s), and %s is enabled and starts it", st.state, starter)
 		}
 	}
-	if applies, why := f.services.firstBoot(); applies && st.state == "disabled" && f.services.systemd == stateRead && f.mode != Booted {
-		switch st.preset {
-		case "enabled":
-			return fail("false (disabled) now, but the first boot enables it: %s, so systemd applies its presets, and the preset of %s is enabled; mask it or add a preset that disables it", why, name)
-		case "":
-			return undecided("disabled now, but %s, so the first boot applies presets, and the image's systemctl does not say what the preset of %s is; mask it or initialize machine-id", why, name)
+	for _, unit := range append(starters(name), name) {
+		if v := f.staysAfterFirstBoot(unit); v.outcome != "" {
+			return v
 		}
 	}
 	return pass("false (" + st.state + ")")
+}
+
+// staysAfterFirstBoot gives an outcome when the image's first boot may enable a
+// unit that is disabled now.
+func (f *facts) staysAfterFirstBoot(name string) verdict {
+	applies, why := f.services.firstBoot()
+	st, _ := f.services.unit(name)
+	if !applies || st.state != "disabled" || f.mode == Booted {
+		return verdict{}
+	}
+	switch st.preset {
+	case "enabled":
+		return fail("%s is disabled now, but the first boot enables it: %s, so systemd applies its presets, and that of %s is enabled; mask it or add a preset that disables it", name, why, name)
+	case "":
+		return undecided("%s is disabled now, but %s, so the first boot applies presets, and the image's systemctl does not say what that of %s is; mask it or initialize machine-id", name, why, name)
+	}
+	return verdict{}
 }
 
 func (f *facts) runs(subject string, want bool) verdict {

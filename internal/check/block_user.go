@@ -46,8 +46,9 @@ func (b *User) subjects() subjects {
 }
 
 func (b *User) compile(c *compiler, subject string) {
-	c.plan.needs.accounts = true
-	c.plan.needs.names = appendNew(c.plan.needs.names, subject)
+	accounts := reads(func(n *needs) {
+		n.accounts, n.names = true, appendNew(n.names, subject)
+	})
 
 	onUser := func(property, expected string, decide func(f *facts, u user) verdict, options ...option) {
 		c.assert(property, expected, func(f *facts) verdict {
@@ -56,7 +57,7 @@ func (b *User) compile(c *compiler, subject string) {
 				return v
 			}
 			return decide(f, u)
-		}, options...)
+		}, append(options, accounts)...)
 	}
 	if want, ok := c.number("uid", b.UID); ok {
 		onUser("uid", want.String(), func(_ *facts, u user) verdict { return is(want.meets(int64(u.uid)), strconv.Itoa(u.uid)) })
@@ -86,7 +87,6 @@ func (b *User) compile(c *compiler, subject string) {
 	}
 	onPassword := func(property string, want bool, kind string) {
 		c.found++
-		c.plan.needs.shadow = true
 		onUser(property, strconv.FormatBool(want), func(f *facts, _ user) verdict {
 			actual, v := f.password(subject)
 			if v.outcome != "" {
@@ -94,7 +94,7 @@ func (b *User) compile(c *compiler, subject string) {
 			}
 			holds := actual == kind
 			return is(holds == want, fmt.Sprintf("%t (%s)", holds, passwordText[actual]))
-		})
+		}, reads(func(n *needs) { n.shadow = true }))
 	}
 	if b.Locked != nil {
 		onPassword("locked", *b.Locked, "locked")
@@ -105,7 +105,7 @@ func (b *User) compile(c *compiler, subject string) {
 	c.existence(b.Exists, func(f *facts) verdict {
 		_, v := f.user(subject)
 		return v
-	})
+	}, accounts)
 }
 
 var passwordText = map[string]string{
@@ -116,7 +116,7 @@ var passwordText = map[string]string{
 
 // existence asserts whether a subject exists: when it is asked for, or when
 // nothing else is. find gives no outcome when the subject is there.
-func (c *compiler) existence(exists *bool, find func(f *facts) verdict) {
+func (c *compiler) existence(exists *bool, find func(f *facts) verdict, options ...option) {
 	if exists == nil {
 		if c.found > 0 {
 			return
@@ -135,7 +135,7 @@ func (c *compiler) existence(exists *bool, find func(f *facts) verdict) {
 			return is(*exists, "it exists")
 		}
 		return is(!*exists, v.actual)
-	})
+	}, options...)
 }
 
 // names returns the known elements of a list of names.

@@ -1,7 +1,9 @@
 package check
 
 import (
+	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -52,8 +54,6 @@ type Plan struct {
 	// Partial is set when a value was not known yet; such a plan was validated
 	// as far as possible and cannot run.
 	Partial bool
-
-	needs needs
 }
 
 // PlannedSuite is a suite made ready.
@@ -80,7 +80,7 @@ func (p *Plan) Len() int {
 // that have ended at now are problems. mode is the one that was asked for: what
 // can be known to be undecidable in it is refused here.
 func Compile(suites []Suite, mode Mode, now time.Time) (*Plan, []error) {
-	c := &compiler{plan: &Plan{needs: newNeeds()}, mode: mode, seen: map[string]*seenAssertion{}}
+	c := &compiler{plan: &Plan{}, mode: mode, seen: map[string]*seenAssertion{}}
 	blocks := 0
 	for _, s := range suites {
 		planned := PlannedSuite{Name: s.Name, File: s.File, waivers: s.Waivers}
@@ -95,8 +95,9 @@ func Compile(suites []Suite, mode Mode, now time.Time) (*Plan, []error) {
 		planned.Digest = digest(planned.Assertions, s.Waivers)
 		c.plan.Suites = append(c.plan.Suites, planned)
 	}
-	if len(suites) == 0 || blocks == 0 && suites[0].File == "" && len(suites) == 1 {
-		c.problems = append(c.problems, fmt.Errorf("no checks: write a block such as file, package or service, or name suite files with suite; a provisioner without checks would always pass"))
+	fromFiles := slices.ContainsFunc(suites, func(s Suite) bool { return s.File != "" })
+	if blocks == 0 && len(suites) > 0 && !fromFiles {
+		c.problems = append(c.problems, errors.New("no checks: write a block such as file, package or service, or name suite files with suite; a provisioner without checks would always pass"))
 	}
 	for _, s := range suites {
 		c.checkWaivers(s, now)
@@ -266,6 +267,11 @@ func needsBoot(remedy string) option {
 // notOffline marks an assertion that cannot be decided offline for the given reason.
 func notOffline(why string) option {
 	return func(a *Assertion) { a.class, a.why = ofBoot, why }
+}
+
+// reads tells what has to be read to decide an assertion.
+func reads(ask func(n *needs)) option {
+	return func(a *Assertion) { a.asks = append(a.asks, ask) }
 }
 
 // additive marks a property of which several may hold at once.

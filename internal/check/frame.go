@@ -85,13 +85,18 @@ func (r *frameReader) Write(p []byte) (int, error) {
 			}
 			return len(p), nil
 		}
-		head, rest, ok := bytes.Cut(r.pending[i+len(r.mark):], []byte("\n"))
-		if !ok && len(head) < headLimit {
-			return len(p), nil
+		head := r.pending[i+len(r.mark):]
+		end := bytes.IndexByte(head[:min(len(head), headLimit)], '\n')
+		next := end + 1
+		if end < 0 {
+			if len(head) < headLimit {
+				return len(p), nil
+			}
+			end, next = headLimit, headLimit
 		}
 		r.body(r.pending[:i])
-		r.open(head)
-		r.pending = append(r.pending[:0], rest...)
+		r.open(head[:end])
+		r.pending = append(r.pending[:0], head[next:]...)
 	}
 }
 
@@ -120,6 +125,18 @@ func (r *frameReader) body(p []byte) {
 		p = p[:room]
 	}
 	f.body = append(f.body, p...)
+}
+
+// latest returns the frame that was opened last, without its body.
+func (r *frameReader) latest() frame {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.frames) == 0 {
+		return frame{}
+	}
+	f := r.frames[len(r.frames)-1]
+	f.body = nil
+	return f
 }
 
 // close ends the stream and returns its frames.

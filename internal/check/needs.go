@@ -25,21 +25,35 @@ type pathNeed struct {
 
 // commandNeed is a command that has to be run.
 type commandNeed struct {
-	text     string
-	seconds  int
-	deferred bool
+	text    string
+	seconds int
 }
 
-func newNeeds() needs { return needs{byPath: map[string]*pathNeed{}} }
+// needs is what the assertions of p that are decided in mode have to read.
+func (p *Plan) needs(mode Mode) *needs {
+	n := &needs{byPath: map[string]*pathNeed{}}
+	for _, s := range p.Suites {
+		for _, a := range s.Assertions {
+			if a.waits(mode) {
+				continue
+			}
+			for _, ask := range a.asks {
+				ask(n)
+			}
+		}
+	}
+	return n
+}
+
+// waits tells whether an assertion is left to the booted run.
+func (a *Assertion) waits(mode Mode) bool { return a.deferred && mode != Booted }
 
 func (n *needs) path(p string) *pathNeed {
 	if need, ok := n.byPath[p]; ok {
 		return need
 	}
 	need := &pathNeed{path: p}
-	if p != Unknown {
-		n.paths = append(n.paths, need)
-		n.byPath[p] = need
-	}
+	n.paths = append(n.paths, need)
+	n.byPath[p] = need
 	return need
 }

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -21,6 +23,8 @@ type Target struct {
 	Mode  Mode
 	// Mounted is set when it is known that the image is mounted in a chroot.
 	Mounted bool
+	// Progress, when set, is told from time to time what a long run is doing.
+	Progress func(what string)
 }
 
 // scriptTimeout bounds the script without its commands, which have timeouts of
@@ -32,6 +36,9 @@ const scriptTimeout = 5 * time.Minute
 func Run(ctx context.Context, p *Plan, t Target) (*Report, error) {
 	if p.Partial {
 		return nil, errors.New("run checks: a value of them is still unknown")
+	}
+	if p.Len() == 0 {
+		return nil, errors.New("run checks: there are none")
 	}
 	report := &Report{Started: time.Now()}
 	defer func() { report.Took = time.Since(report.Started) }()
@@ -45,12 +52,11 @@ func Run(ctx context.Context, p *Plan, t Target) (*Report, error) {
 			return report, errors.Join(p.Refusals()...)
 		}
 	}
-	f, err := read(ctx, p, t.Shell, report.Mode)
+	f, err := read(ctx, p, t, report.Mode)
 	if err != nil {
 		return nil, err
 	}
 	report.OS = f.osName()
-	report.Warnings = f.warnings
 	for _, s := range p.Suites {
 		suite := SuiteReport{Name: s.Name, File: s.File, Digest: s.Digest}
 		for _, a := range s.Assertions {
@@ -58,12 +64,13 @@ func Run(ctx context.Context, p *Plan, t Target) (*Report, error) {
 		}
 		report.Suites = append(report.Suites, suite)
 	}
+	report.Warnings = f.warnings
 	return report, nil
 }
 
 func (p *Plan) decideOne(a *Assertion, f *facts, mode Mode) Result {
 	result := Result{Assertion: a}
-	if a.deferred && mode == Offline {
+	if a.waits(mode) {
 		result.Outcome = Deferred
 		return result
 	}
@@ -112,8 +119,8 @@ func (r *Report) chooseMode(ctx context.Context, t Target) error {
 	case t.Mode == Offline:
 		r.Mode, r.ModeReason = Offline, `mode = "offline" is set`
 	default:
-		nonce := newNonce()
-		frames, _, err := execute(ctx, t.Shell, newScript(nonce, nil, Auto, true), nonce, scriptTimeout)
+		probing := func(frame) string { return "looking whether the image runs" }
+		frames, _, err := execute(ctx, t, newProbe(newNonce()), scriptTimeout, probing)
 		if err != nil {
 			return fmt.Errorf("find out whether the image runs: %w", err)
 		}
@@ -123,22 +130,22 @@ func (r *Report) chooseMode(ctx context.Context, t Target) error {
 }
 
 // read runs the script and gathers what it prints.
-func read(ctx context.Context, p *Plan, shell Shell, mode Mode) (*facts, error) {
+func read(ctx context.Context, p *Plan, t Target, mode Mode) (*facts, error) {
+	n := p.needs(mode)
 	timeout := scriptTimeout
-	for _, cmd := range p.needs.commands {
+	for _, cmd := range n.commands {
 		// A command is killed one or two seconds after its time.
 		timeout += time.Duration(cmd.seconds+2) * time.Second
 	}
-	nonce := newNonce()
-	s := newScript(nonce, &p.needs, mode, false)
-	frames, chatter, err := execute(ctx, shell, s, nonce, timeout)
+	s := newScript(newNonce(), n, mode)
+	frames, chatter, err := execute(ctx, t, s, timeout, func(fr frame) string { return doing(fr, n) })
 	if err != nil {
 		return nil, fmt.Errorf("run checks: %w", err)
 	}
 	f := newFacts(mode)
 	f.chatter = chatter
 	for _, fr := range frames {
-		f.take(fr, &p.needs, s.batches)
+		f.take(fr, n, s.batches)
 	}
 	return f, nil
 }
@@ -163,13 +170,28 @@ func (f *facts) take(fr frame, n *needs, batches [][]*pathNeed) {
 	}
 }
 
+// doing says what the script is at, after its latest frame.
+func doing(latest frame, n *needs) string {
+	if i, err := strconv.Atoi(latest.arg(0)); err == nil && latest.tag == "out" && i >= 0 && i < len(n.commands) {
+		return fmt.Sprintf("running the command %q for %v", shortSubject(n.commands[i].text), time.Since(latest.at).Round(time.Second))
+	}
+	return "reading the image"
+}
+
+// progressInterval is how often a run says that it is alive.
+const progressInterval = 10 * time.Second
+
 // execute runs a script and returns the frames of both of its streams, and what
 // it said on stderr outside of them.
-func execute(ctx context.Context, shell Shell, s *script, nonce string, timeout time.Duration) ([]frame, string, error) {
+func execute(ctx context.Context, t Target, s *script, timeout time.Duration, doing func(latest frame) string) ([]frame, string, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("the script did not end within %v", timeout))
 	defer cancel()
-	stdout, stderr := newFrameReader(nonce), newFrameReader(nonce)
-	status, err := shell.RunScript(ctx, strings.NewReader(s.text()), stdout, stderr)
+	stdout, stderr := newFrameReader(s.nonce), newFrameReader(s.nonce)
+	if t.Progress != nil {
+		stop := every(progressInterval, func() { t.Progress(doing(stdout.latest())) })
+		defer stop()
+	}
+	status, err := t.Shell.RunScript(ctx, strings.NewReader(s.text()), stdout, stderr)
 	if ctx.Err() != nil {
 		return nil, "", context.Cause(ctx)
 	}
@@ -198,4 +220,26 @@ func execute(ctx context.Context, shell Shell, s *script, nonce string, timeout 
 		return nil, "", fmt.Errorf("the image's shell stopped before the end of the script, with exit status %d%s", status, said)
 	}
 	return append(frames, errFrames...), said, nil
+}
+
+// every calls do at an interval until stop is called.
+func every(interval time.Duration, do func()) (stop func()) {
+	done := make(chan struct{})
+	var running sync.WaitGroup
+	running.Go(func() {
+		ticker := time.NewTicker(interval)
+		defer ticker.Stop()
+		for {
+			select {
+			case <-done:
+				return
+			case <-ticker.C:
+				do()
+			}
+		}
+	})
+	return func() {
+		close(done)
+		running.Wait()
+	}
 }

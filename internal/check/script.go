@@ -82,17 +82,20 @@ func (s *script) text() string {
 func quote(text string) string { return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'" }
 
 // newScript writes the script that reads what n asks for.
-func newScript(nonce string, n *needs, mode Mode, probing bool) *script {
+func newScript(nonce string, n *needs, mode Mode) *script {
 	s := &script{nonce: nonce}
-	if probing {
-		s.part("probe.sh")
-		s.call("probe")
-		return s
-	}
 	scriptAccounts(s, n, mode)
 	scriptPackages(s, n)
-	scriptServices(s, n, mode)
+	scriptServices(s, n)
 	scriptFiles(s, n)
 	scriptCommands(s, n, mode)
+	return s
+}
+
+// newProbe writes the script that finds out whether the image runs.
+func newProbe(nonce string) *script {
+	s := &script{nonce: nonce}
+	s.part("probe.sh")
+	s.call("probe")
 	return s
 }

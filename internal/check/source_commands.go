@@ -24,9 +24,7 @@ type commandResult struct {
 func scriptCommands(s *script, n *needs, mode Mode) {
 	inner := &script{nonce: s.nonce}
 	for i, cmd := range n.commands {
-		if !cmd.deferred || mode == Booted {
-			inner.call("run", strconv.Itoa(i), strconv.Itoa(cmd.seconds), cmd.text)
-		}
+		inner.call("run", strconv.Itoa(i), strconv.Itoa(cmd.seconds), cmd.text)
 	}
 	if inner.calls.Len() == 0 {
 		return
@@ -46,9 +44,9 @@ func (f *facts) readCommands(fr frame, n *needs) {
 	if fr.tag == "isolation" {
 		switch fr.arg(0) {
 		case "partial":
-			f.warnings = append(f.warnings, "commands ran without a /proc and mounts of their own (the image's root is no mount point): they could see processes and mounts of the build host")
+			f.warnings = append(f.warnings, "commands ran without a /proc of their own (the image's root is no mount point): they could see processes and mounts around the image")
 		case "none":
-			f.warnings = append(f.warnings, "commands were not isolated (no usable unshare in the image, or not root): they could see processes, ports and interfaces of the build host")
+			f.warnings = append(f.warnings, "commands were not isolated (the image has no usable unshare, or they did not run as root): they could see processes, ports and interfaces around the image")
 		}
 		return
 	}

@@ -3,6 +3,7 @@ package check
 import (
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -54,22 +55,21 @@ func unitName(name string) string {
 	return name + ".service"
 }
 
-func scriptServices(s *script, n *needs, mode Mode) {
-	if len(n.units) == 0 && (len(n.running) == 0 || mode != Booted) {
+func scriptServices(s *script, n *needs) {
+	if len(n.units) == 0 && len(n.running) == 0 {
 		return
 	}
 	s.part("units.sh")
 	if len(n.units) > 0 {
 		s.call("units")
 	}
-	for _, name := range n.units {
-		unit := unitName(name)
-		s.call("unit", unit, unit)
+	for i, unit := range n.units {
+		s.call("unit", strconv.Itoa(i), unit)
 		if strings.Contains(unit, "@") {
-			s.call("instance", unit, unit)
+			s.call("instance", strconv.Itoa(i), unit)
 		}
 	}
-	if mode == Booted && len(n.running) > 0 {
+	if len(n.running) > 0 {
 		s.call("running", n.running...)
 	}
 }
@@ -85,10 +85,16 @@ func (f *facts) readServices(fr frame, n *needs) {
 		}
 		s.systemd = stateRead
 		s.units = parseUnits(string(fr.body))
-	case "unit-file":
-		s.files[fr.arg(0)] = unitFile{link: fr.arg(1) == "link", target: strings.TrimSuffix(string(fr.body), "\n")}
-	case "instance":
-		s.instances[fr.arg(0)] = strings.TrimSpace(string(fr.body))
+	case "unit-file", "instance":
+		i, err := strconv.Atoi(fr.arg(0))
+		if err != nil || i < 0 || i >= len(n.units) {
+			return
+		}
+		if fr.tag == "instance" {
+			s.instances[n.units[i]] = strings.TrimSpace(string(fr.body))
+			return
+		}
+		s.files[n.units[i]] = unitFile{link: fr.arg(1) == "link", target: strings.TrimSuffix(string(fr.body), "\n")}
 	case "initscripts":
 		s.initScripts = nulList(fr.body)
 	case "runlevels":

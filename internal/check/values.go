@@ -31,6 +31,19 @@ func validText(text string) error {
 	return nil
 }
 
+// commandMax is below the 128 KiB that Linux allows for one argument.
+const commandMax = 100 << 10
+
+func validCommand(text string) error {
+	if len(text) > commandMax {
+		return fmt.Errorf("is longer than the %d bytes that a shell can be given; put it into a script", commandMax)
+	}
+	if strings.TrimSpace(text) == "" {
+		return errors.New("is empty")
+	}
+	return validText(text)
+}
+
 // pathMax is Linux's PATH_MAX: no longer path can be given to the kernel.
 const pathMax = 4096
 

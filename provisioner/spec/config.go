@@ -4,7 +4,9 @@
 package spec
 
 import (
+	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -119,33 +121,34 @@ func (c *Config) prepare(raws ...any) (*check.Plan, error) {
 // of a file is not known yet.
 func (c *Config) readSuites(problem func(error)) (partial bool) {
 	inline := c.Blocks.Suite(inlineName)
-	if len(inline.Entries) > 0 || len(inline.Waivers) > 0 || c.Suite == nil {
+	if len(inline.Entries) > 0 || len(inline.Waivers) > 0 || len(c.Suite) == 0 {
 		c.suites = append(c.suites, inline)
 	}
-	if c.Suite != nil && len(c.Suite) == 0 && len(inline.Entries) == 0 {
-		c.suites = append(c.suites, inline)
-	}
-	names := map[string]string{}
+	files := map[string]string{inlineName: "the template's own checks"}
 	for _, file := range c.Suite {
-		switch before, dup := names[file]; {
-		case file == check.Unknown:
+		switch file {
+		case check.Unknown:
 			partial = true
 			continue
-		case file == "":
-			problem(fmt.Errorf("suite: \"\" names no file"))
-			continue
-		case dup:
-			problem(fmt.Errorf("suite: %q is named twice", before))
+		case "":
+			problem(errors.New("suite: \"\" names no file"))
 			continue
 		}
-		names[file] = file
 		suite, errs := check.ReadSuite(file)
 		for _, err := range errs {
 			problem(err)
 		}
-		if len(errs) == 0 {
-			c.suites = append(c.suites, suite)
+		if len(errs) > 0 {
+			continue
 		}
+		// Results are recorded by the name of the suite: with one name for two,
+		// the later would hide the earlier.
+		if before, dup := files[suite.Name]; dup {
+			problem(fmt.Errorf("suite: %q and %s have the same name, %s; rename one", file, before, suite.Name))
+			continue
+		}
+		files[suite.Name] = strconv.Quote(file)
+		c.suites = append(c.suites, suite)
 	}
 	return partial
 }

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -46,11 +47,20 @@ func (p *Provisioner) Provision(ctx context.Context, ui packersdk.Ui, comm packe
 	if p.plan == nil {
 		return errors.New("bakery-spec: Provision was called before Prepare")
 	}
+	// What an earlier run has left must not be taken for the result of this one.
+	for _, file := range []string{p.config.JUnit, p.config.Deferred} {
+		if err := os.Remove(file); file != "" && err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("remove the report of an earlier run: %w", err)
+		}
+	}
 	ui.Say(fmt.Sprintf("Checking the image: %d checks%s", p.plan.Len(), suiteNames(p.plan)))
 	report, err := check.Run(ctx, p.plan, check.Target{
 		Shell:   shell{comm: comm, command: p.config.ExecuteCommand},
 		Mode:    p.config.mode,
 		Mounted: mounted(data),
+		Progress: func(what string) {
+			ui.Say("Still checking: " + what)
+		},
 	})
 	if report == nil {
 		return err
@@ -67,17 +77,14 @@ func (p *Provisioner) Provision(ctx context.Context, ui packersdk.Ui, comm packe
 	if err := p.handOver(report, data); err != nil {
 		ui.Error(fmt.Sprintf("Warning: the results are not handed over to bakery-lineage: %v", err))
 	}
-	if refused {
+	if !refused {
+		err = p.verdict(ui, report)
+	}
+	switch {
+	case errs == nil:
+		return err
+	case err != nil:
 		return packersdk.MultiErrorAppend(errs, err)
-	}
-	if err := p.verdict(ui, report); err != nil {
-		errs = packersdk.MultiErrorAppend(errs, err)
-	}
-	if errs == nil {
-		return nil
-	}
-	if len(errs.Errors) == 1 {
-		return errs.Errors[0]
 	}
 	return errs
 }
@@ -128,13 +135,17 @@ func (p *Provisioner) write(report *check.Report) error {
 func (p *Provisioner) handOver(report *check.Report, data map[string]any) error {
 	bakeID, _ := data[handoff.BakeIDKey].(string)
 	build := handoff.ThisBuild(p.config.PackerBuildName)
+	earlier, err := build.Results(bakeID)
+	if err != nil {
+		return err
+	}
 	for _, suite := range report.Suites {
 		outcome, decided := suite.Outcome(p.config.failOn)
 		if !decided {
 			continue
 		}
 		result := handoff.Result{
-			BakeID: bakeID, Suite: suite.Name, SuiteDigest: suite.Digest, Mode: string(report.Mode), Outcome: string(outcome),
+			BakeID: bakeID, Suite: distinctName(suite, earlier), SuiteDigest: suite.Digest, Mode: string(report.Mode), Outcome: string(outcome),
 			Tool: "bakery-spec " + version.PluginVersion.FormattedVersion(), Started: report.Started, Seconds: report.Took.Seconds(),
 		}
 		for _, r := range suite.Results {
@@ -149,4 +160,21 @@ func (p *Provisioner) handOver(report *check.Report, data map[string]any) error 
 		}
 	}
 	return nil
+}
+
+// distinctName is the name under which a suite's results are recorded. Blocks of
+// a second provisioner of the build make another suite than those of the first;
+// the same blocks, run again, make the same.
+func distinctName(suite check.SuiteReport, earlier []handoff.Result) string {
+	digests := map[string]string{}
+	for _, r := range earlier {
+		digests[r.Suite] = r.SuiteDigest
+	}
+	name := suite.Name
+	for n := 2; ; n++ {
+		if before, taken := digests[name]; !taken || before == suite.Digest || suite.File != "" {
+			return name
+		}
+		name = fmt.Sprintf("%s-%d", suite.Name, n)
+	}
 }

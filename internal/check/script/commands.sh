@@ -17,14 +17,14 @@ tick() {
 
 # own_group makes a command the leader of a process group, that of all it starts.
 own_group=
-if [ $$ != 1 ] && command -v setsid >/dev/null; then
+if [ $isolation = none ] && command -v setsid >/dev/null; then
 	own_group=setsid
 fi
 
 # end PID kills a command and what it started. Process 1 of a namespace can name
 # all others of it with -1; anyone else must never do that.
 end() {
-	if [ $$ = 1 ]; then
+	if [ $isolation != none ] && [ $$ = 1 ]; then
 		kill -KILL -1
 		tick
 	elif [ -n "$own_group" ]; then
@@ -32,6 +32,19 @@ end() {
 	else
 		kill -KILL "$1"
 	fi 2>/dev/null
+}
+
+# sweep PID ends what a command has left running: it could write into the output
+# of the next one. A /proc of our own shows this shell, the ticker and its sleep;
+# looking there is cheaper than starting the ticker again.
+sweep() {
+	if [ $isolation = full ]; then
+		set +f
+		set -- "$1" /proc/[0-9]*
+		set -f
+		[ $# -gt 4 ] || return
+	fi
+	end "$1"
 }
 
 # run ID SECONDS TEXT
@@ -53,6 +66,7 @@ run() {
 			end $pid
 		fi
 	done
+	sweep $pid
 	frame err-end "$1" >&2
 	frame ran "$1" "$status" $over
 }

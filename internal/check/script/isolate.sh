@@ -3,14 +3,14 @@
 isolated() {
 	if unshare -m -u -i -n -p -f --mount-proc /bin/sh -c : 2>/dev/null; then
 		frame isolation full
-		printf '%s\n' "$1" | unshare -m -u -i -n -p -f --mount-proc /bin/sh -s
+		printf 'isolation=full\n%s\n' "$1" | unshare -m -u -i -n -p -f --mount-proc /bin/sh -s
 	elif unshare -u -i -n -p -f /bin/sh -c : 2>/dev/null; then
 		frame isolation partial
-		printf '%s\n' "$1" | unshare -u -i -n -p -f /bin/sh -s
+		printf 'isolation=partial\n%s\n' "$1" | unshare -u -i -n -p -f /bin/sh -s
 	else
 		frame isolation none
 		plainly "$1"
 	fi
 }
 
-plainly() { printf '%s\n' "$1" | /bin/sh -s; }
+plainly() { printf 'isolation=none\n%s\n' "$1" | /bin/sh -s; }
