@@ -48,7 +48,7 @@ func Mount(ctx context.Context, o MountOptions) (*Mounted, error) {
 	return m, nil
 }
 
-func mount(ctx context.Context, o MountOptions) (m *Mounted, err error) {
+func mount(ctx context.Context, o MountOptions) (_ *Mounted, err error) {
 	if !filepath.IsAbs(o.Target) {
 		return nil, errors.New("the target is not an absolute path")
 	}
@@ -56,11 +56,14 @@ func mount(ctx context.Context, o MountOptions) (m *Mounted, err error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := dropCache(device); err != nil {
+		return nil, err
+	}
 	d, err := disk.Read(ctx, device)
 	if err != nil {
 		return nil, err
 	}
-	m = &Mounted{state: state{device: device, log: o.Log}}
+	m := &Mounted{state: state{device: device, log: o.Log}}
 	if m.log == nil {
 		m.log = func(string) {}
 	}
@@ -93,25 +96,18 @@ func mount(ctx context.Context, o MountOptions) (m *Mounted, err error) {
 
 // makeTarget makes the folder to mount on and remembers what it made.
 func (m *Mounted) makeTarget(target string) error {
-	var missing []string
-	for dir := filepath.Clean(target); ; dir = filepath.Dir(dir) {
-		if _, err := os.Lstat(dir); !errors.Is(err, fs.ErrNotExist) {
+	err := m.makeDirs(filepath.Clean(target))
+	// Another bake may remove a folder above that it has made, and has just used
+	// for the last time.
+	for range 10 {
+		if !errors.Is(err, fs.ErrNotExist) {
 			break
 		}
-		missing = append(missing, dir)
+		err = m.makeDirs(filepath.Clean(target))
 	}
-	slices.Reverse(missing)
-	for _, dir := range missing {
-		err := os.Mkdir(dir, 0o755)
-		if errors.Is(err, fs.ErrExist) {
-			continue // of another bake's making
-		}
-		if err != nil {
-			return err
-		}
-		m.made = append(m.made, dir)
+	if err != nil {
+		return err
 	}
-	var err error
 	if m.Target, err = filepath.EvalSymlinks(target); err != nil {
 		return err
 	}
@@ -122,24 +118,40 @@ func (m *Mounted) makeTarget(target string) error {
 	return err
 }
 
+func (m *Mounted) makeDirs(dir string) error {
+	if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err := m.makeDirs(filepath.Dir(dir)); err != nil {
+		return err
+	}
+	err := os.Mkdir(dir, 0o755)
+	if errors.Is(err, fs.ErrExist) {
+		return nil // made by another bake at this moment
+	}
+	if err == nil {
+		m.made = append(m.made, dir)
+	}
+	return err
+}
+
 // mount mounts the source. mount(8) does it, because the user's options are in
 // its language.
 func (m *Mounted) mount(ctx context.Context, options []string) error {
-	options = slices.Clone(options)
 	words := strings.Split(strings.Join(options, ","), ",")
+	argv := []string{"mount", "-t", m.Filesystem}
 	if m.Filesystem == "xfs" && !slices.Contains(words, "nouuid") {
-		options = append(options, "nouuid")
+		argv = append(argv, "-o", "nouuid")
+	}
+	for _, option := range options {
+		argv = append(argv, "-o", option)
 	}
 	if !slices.Contains(words, "ro") {
-		// Without it mount(8) makes do with a read-only mount of a device that is
+		// Else mount(8) makes do with a read-only mount if the device is
 		// write-protected.
-		options = append(options, "rw")
+		argv = append(argv, "--rw")
 	}
-	argv := []string{"mount", "-t", m.Filesystem, "-o", strings.Join(options, ","), "--", m.Source, m.Target}
-	if !slices.Contains(words, "ro") {
-		argv = slices.Insert(argv, 1, "--rw")
-	}
-	if err := (run.Command{Argv: argv}).Run(ctx); err != nil {
+	if err := run.Run(ctx, argv[0], append(argv[1:], "--", m.Source, m.Target)...); err != nil {
 		return err
 	}
 	// The parent is shared on hosts with systemd. That is to stay so for this
@@ -148,16 +160,32 @@ func (m *Mounted) mount(ctx context.Context, options []string) error {
 	if err := unix.Mount("", m.Target, "", unix.MS_PRIVATE, ""); err != nil {
 		return fmt.Errorf("make %s private: %w", m.Target, err)
 	}
-	var st unix.Stat_t
-	if err := unix.Stat(m.Target, &st); err != nil {
+	var err error
+	if m.devices, err = deviceNumbers(m.Target); err != nil {
 		return err
 	}
-	m.devices = append(m.devices, st.Dev)
 	if m.own != nil {
 		// From here on the mount alone keeps the loop device.
 		return m.own.Release()
 	}
 	return nil
+}
+
+// deviceNumbers returns the numbers by which files of the mount at target can be
+// told: that of the mount, and that of its files, which on btrfs is another.
+func deviceNumbers(target string) ([]uint64, error) {
+	var st unix.Stat_t
+	if err := unix.Stat(target, &st); err != nil {
+		return nil, &fs.PathError{Op: "stat", Path: target, Err: err}
+	}
+	numbers := []uint64{st.Dev}
+	mounts, err := mountsAt(target)
+	for _, info := range mounts {
+		if info.Mountpoint == target {
+			numbers = append(numbers, unix.Mkdev(uint32(info.Major), uint32(info.Minor)))
+		}
+	}
+	return numbers, err
 }
 
 // undo takes back what was done before Mount failed.

@@ -144,6 +144,23 @@ func claimed(node string) (bool, error) {
 	return false, &os.PathError{Op: "open", Path: node, Err: err}
 }
 
+// dropCache makes reads of a disk see what was written to its partitions: the
+// kernel caches a disk and each of its partitions apart.
+func dropCache(device string) error {
+	f, err := os.OpenFile(device, os.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if info, err := f.Stat(); err == nil && info.Mode()&os.ModeType != os.ModeDevice {
+		return errors.New("is not a block device")
+	}
+	if err := f.Sync(); err != nil {
+		return err
+	}
+	return os.NewSyscallError("flush the cache of "+device, unix.IoctlSetInt(int(f.Fd()), unix.BLKFLSBUF, 0))
+}
+
 // syncDevice writes out what the kernel holds of a block device.
 func syncDevice(node string) error {
 	f, err := os.OpenFile(node, os.O_RDONLY|unix.O_CLOEXEC, 0)

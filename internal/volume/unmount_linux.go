@@ -91,11 +91,11 @@ func unmount(ctx context.Context, target string) error {
 		return err
 	}
 	w := &waiter{target: target, log: func(string) {}}
+	if w.devices, err = deviceNumbers(target); err != nil {
+		return err
+	}
 	var sources []string
 	for _, info := range mounts {
-		if info.Mountpoint == target {
-			w.devices = append(w.devices, unix.Mkdev(uint32(info.Major), uint32(info.Minor)))
-		}
 		if strings.HasPrefix(info.Source, "/dev/loop") && !slices.Contains(sources, info.Source) {
 			sources = append(sources, info.Source)
 		}
@@ -111,12 +111,12 @@ func unmount(ctx context.Context, target string) error {
 		if !slices.Contains(sources, d.Path) {
 			continue
 		}
-		if err := syncDevice(d.Path); err != nil {
-			return err
-		}
 		// Mount makes loop devices over block devices only; one over a file is
 		// somebody's disk.
 		if !isBlockDevice(d.Backing) {
+			if err := syncDevice(d.Path); err != nil {
+				return err
+			}
 			continue
 		}
 		if err := w.untilFree(ctx, d.Path); err != nil {
