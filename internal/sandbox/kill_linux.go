@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"io"
 	"os"
+	"slices"
 	"strconv"
 	"time"
 
@@ -38,6 +39,14 @@ func (s *supervisor) kill(id uint64) {
 	}
 	for pid := range family {
 		_ = unix.Kill(pid, unix.SIGKILL)
+	}
+	// The leader's end is what is reported, so it comes last.
+	for round := 0; round < rounds; round++ {
+		alive := slices.ContainsFunc(s.processes(), func(p process) bool { return family[p.pid] })
+		if !alive {
+			break
+		}
+		time.Sleep(pause)
 	}
 	s.signal(id, unix.SIGKILL)
 }

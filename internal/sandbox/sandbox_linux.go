@@ -245,6 +245,10 @@ func (s *Sandbox) interrupt() {
 // nsenter(1) and the like.
 func (s *Sandbox) PID() int { return s.supervisor.Pid }
 
+// Root is the directory of the host where the image's root is mounted, without
+// symbolic links.
+func (s *Sandbox) Root() string { return s.config.Root }
+
 // Close ends the sandbox: it kills every guest process, waits until all are
 // gone, and puts back what was put in the image. After that nothing of the
 // sandbox uses the image's file system. When ctx ends first, Close returns an

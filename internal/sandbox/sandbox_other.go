@@ -27,5 +27,8 @@ func (*Sandbox) Communicator() packersdk.Communicator { return nil }
 // PID returns 0.
 func (*Sandbox) PID() int { return 0 }
 
+// Root returns nothing.
+func (*Sandbox) Root() string { return "" }
+
 // Close does nothing.
 func (*Sandbox) Close(context.Context) error { return nil }

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -49,11 +50,16 @@ type supervisor struct {
 
 // supervise serves requests until the socket closes.
 func supervise() error {
-	unix.CloseOnExec(supervisorSocket)
+	if err := keepFiles(); err != nil {
+		return err
+	}
 	w, err := newWire(os.NewFile(supervisorSocket, "socket"))
 	if err != nil {
 		return fmt.Errorf("%s is started by a sandbox, not by hand: %w", supervisorName, err)
 	}
+	// Guests must not end the sandbox with a stray `kill 1`. Ignoring signals
+	// would pass that on to them; catching them does not.
+	signal.Notify(make(chan os.Signal, 1))
 	ended := make(chan os.Signal, 1)
 	signal.Notify(ended, unix.SIGCHLD)
 
@@ -91,6 +97,21 @@ func supervise() error {
 	go s.receive(launches)
 	for t := range launches {
 		s.start(t)
+	}
+	return nil
+}
+
+// keepFiles keeps guests from inheriting open files: those of this process, and
+// those that whoever started the build let slip through to it.
+func keepFiles() error {
+	entries, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		return err
+	}
+	for _, entry := range entries {
+		if fd, err := strconv.Atoi(entry.Name()); err == nil && fd >= supervisorSocket {
+			unix.CloseOnExec(fd)
+		}
 	}
 	return nil
 }
