@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 )
 
 // maxDepth is how many ancestors an image can have. Bakes go three or four
@@ -127,9 +128,7 @@ func (l *loader) prefetch(ctx context.Context, images ...Image) error {
 	if err != nil {
 		return err
 	}
-	for id, f := range facts {
-		l.facts[id] = f
-	}
+	maps.Copy(l.facts, facts)
 	return nil
 }
 

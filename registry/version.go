@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/Masterminds/semver/v3"
@@ -134,10 +135,8 @@ func ParseConstraint(s string, scheme Scheme) (Constraint, error) {
 }
 
 func (s Scheme) known() error {
-	for _, known := range Schemes() {
-		if s == known {
-			return nil
-		}
+	if slices.Contains(Schemes(), s) {
+		return nil
 	}
 	return fmt.Errorf("%q is no order of versions; choose among %v", string(s), Schemes())
 }

@@ -83,7 +83,7 @@ func writeAttributes(w io.Writer, v registry.View) error {
 	tw := tabwriter.NewWriter(buffer, 0, 0, 2, ' ', 0)
 	row := func(name, value string) {
 		if value != "" {
-			fmt.Fprintf(tw, "%s\t%s\n", name, value)
+			_, _ = fmt.Fprintf(tw, "%s\t%s\n", name, value) // Flush says what went wrong
 		}
 	}
 	row("status", statusOf(v.State)+": "+v.Reason)

@@ -75,7 +75,8 @@ func branch(w io.Writer, tree registry.Tree, first, rest string) {
 	if total > 0 {
 		checks = fmt.Sprintf("%d/%d checks", passed, total)
 	}
-	fmt.Fprintf(w, "%s%s %s\t%s\t%s\t%s\t%s\t%s\n", first, tree.Application, tree.Version,
+	// Flush says what went wrong.
+	_, _ = fmt.Fprintf(w, "%s%s %s\t%s\t%s\t%s\t%s\t%s\n", first, tree.Application, tree.Version,
 		tree.Layer, statusOf(tree.State), checks, imageIDs(tree.Image), ago(tree.CreatedAt))
 	for i, child := range tree.Children {
 		if i < len(tree.Children)-1 {

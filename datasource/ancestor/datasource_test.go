@@ -188,7 +188,7 @@ func TestMistakesComeAtOnce(t *testing.T) {
 	clean(t)
 	err := new(Datasource).Configure(map[string]any{
 		"cloud": "gcp", "region": "us-esat-1", "status": "testet", "version": "latest", "kernel": "deb: ~> 6",
-		"max_age": "7 days", "registry": "registry.db", "aplication": "base",
+		"max_age": "7 days", "registry": "registry.db", "applications": "base",
 	})
 	if err == nil {
 		t.Fatal("no error")
@@ -197,7 +197,7 @@ func TestMistakesComeAtOnce(t *testing.T) {
 		`cloud is "gcp"`, `"us-esat-1"`, `neither application nor layer is set`,
 		`status is "testet"; write one of ["built" "tested" "promoted"]`, `version: version constraint "latest"`,
 		`kernel: version constraint "deb: ~> 6"`, `max_age is "7 days"; write a duration such as 720h`,
-		`registry "registry.db" is of no known kind`, `aplication`,
+		`registry "registry.db" is of no known kind`, `"applications"`,
 	} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("the error lacks %s:\n%v", want, err)

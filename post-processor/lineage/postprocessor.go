@@ -195,8 +195,9 @@ func (p *PostProcessor) report(ctx context.Context, ui packersdk.Ui, reg *regist
 		verb = "Was registered before:"
 	}
 	ui.Say(fmt.Sprintf("%s %s %s as %s", verb, img.Application, img.Version, img.ID))
+	say := func(what, value string) { ui.Say(fmt.Sprintf("    %-7s %s", what+":", value)) }
 	for _, a := range img.Artifacts {
-		ui.Message("image:  " + a.String())
+		say("image", a.String())
 	}
 	view, err := reg.Resolve(ctx, img.ID)
 	if err != nil {
@@ -205,11 +206,11 @@ func (p *PostProcessor) report(ctx context.Context, ui packersdk.Ui, reg *regist
 	}
 	switch {
 	case len(view.Lineage.Ancestors) > 0:
-		ui.Message("parent: " + view.Lineage.Ancestors[0].String())
+		say("parent", view.Lineage.Ancestors[0].String())
 	case img.ParentImage.ID != "":
-		ui.Message("parent: " + img.ParentImage.String() + ", which is not registered")
+		say("parent", img.ParentImage.String()+", which is not registered")
 	default:
-		ui.Message("parent: none is known")
+		say("parent", "none is known")
 	}
-	ui.Message(fmt.Sprintf("status: %s (%s)", view.Status, view.Reason))
+	say("status", fmt.Sprintf("%s (%s)", view.Status, view.Reason))
 }

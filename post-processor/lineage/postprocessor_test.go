@@ -2,6 +2,7 @@ package lineage
 
 import (
 	"errors"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -77,9 +78,7 @@ func (b *bench) options(more map[string]any) map[string]any {
 		"application": "shop", "version": "1.4.2", "layer": "application", "write_tags": false,
 		"registry": "sqlite:" + b.path, "packer_build_name": "shop",
 	}
-	for key, value := range more {
-		options[key] = value
-	}
+	maps.Copy(options, more)
 	return options
 }
 
@@ -420,14 +419,14 @@ func TestTags(t *testing.T) {
 func TestMistakesComeAtOnce(t *testing.T) {
 	newBench(t)
 	err := new(PostProcessor).Configure(map[string]any{
-		"cloud": "gcp", "registry": "mysql:x", "labels": map[string]string{"": "x"}, "versoin": "1", "layer": " ",
+		"cloud": "gcp", "registry": "mysql:x", "labels": map[string]string{"": "x"}, "versions": "1", "layer": " ",
 	})
 	if err == nil {
 		t.Fatal("no error")
 	}
 	for _, want := range []string{
 		"application is not set", "version is not set", "layer is not set", "without a name", `cloud is "gcp"`,
-		`registry "mysql:x" is of no known kind`, "versoin",
+		`registry "mysql:x" is of no known kind`, "versions",
 	} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("the error lacks %s:\n%v", want, err)

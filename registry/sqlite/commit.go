@@ -15,7 +15,7 @@ func (s *Store) Commit(ctx context.Context, c registry.Change) error {
 	if err != nil {
 		return s.wrap("record", err)
 	}
-	defer tx.Rollback() //nolint:errcheck // it has no effect after Commit
+	defer tx.Rollback()
 	if err := write(ctx, tx, c); err != nil {
 		return s.wrap("record", err)
 	}
@@ -29,12 +29,12 @@ func write(ctx context.Context, tx *sql.Tx, c registry.Change) error {
 		}
 	}
 	for _, r := range c.Results {
-		if err := putFact(ctx, tx, "results", r.ID, r.Image, r); err != nil {
+		if err := putFact(ctx, tx, insertResult, r.ID, r.Image, r); err != nil {
 			return fmt.Errorf("test result of %s: %w", r.Suite, err)
 		}
 	}
 	for _, m := range c.Marks {
-		if err := putFact(ctx, tx, "marks", m.ID, m.Image, m); err != nil {
+		if err := putFact(ctx, tx, insertMark, m.ID, m.Image, m); err != nil {
 			return fmt.Errorf("mark %s: %w", m.Kind, err)
 		}
 	}
@@ -44,7 +44,7 @@ func write(ctx context.Context, tx *sql.Tx, c registry.Change) error {
 		}
 	}
 	for _, e := range c.Events {
-		if err := putFact(ctx, tx, "events", e.ID, e.Image, e); err != nil {
+		if err := putFact(ctx, tx, insertEvent, e.ID, e.Image, e); err != nil {
 			return fmt.Errorf("event %s: %w", e.Op, err)
 		}
 	}
@@ -88,9 +88,15 @@ func putImage(ctx context.Context, tx *sql.Tx, img registry.Image) error {
 	return nil
 }
 
-// putFact appends a record to one of the tables that only grow. table is a name
-// of the schema.
-func putFact(ctx context.Context, tx *sql.Tx, table, id, image string, fact any) error {
+// Facts that are there already were sent again.
+const (
+	insertResult = `INSERT INTO results (id, image, record) VALUES (?, ?, ?) ON CONFLICT (id) DO NOTHING`
+	insertMark   = `INSERT INTO marks (id, image, record) VALUES (?, ?, ?) ON CONFLICT (id) DO NOTHING`
+	insertEvent  = `INSERT INTO events (id, image, record) VALUES (?, ?, ?) ON CONFLICT (id) DO NOTHING`
+)
+
+// putFact appends a record to one of the tables that only grow.
+func putFact(ctx context.Context, tx *sql.Tx, insert, id, image string, fact any) error {
 	if err := wantImage(ctx, tx, image); err != nil {
 		return err
 	}
@@ -98,8 +104,7 @@ func putFact(ctx context.Context, tx *sql.Tx, table, id, image string, fact any)
 	if err != nil {
 		return err
 	}
-	_, err = tx.ExecContext(ctx, `INSERT INTO `+table+` (id, image, record) VALUES (?, ?, ?) ON CONFLICT (id) DO NOTHING`,
-		id, image, record)
+	_, err = tx.ExecContext(ctx, insert, id, image, record)
 	return err
 }
 

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"iter"
 	"math"
+	"slices"
 	"strings"
 
 	"github.com/imagebakery/packer-plugin-bakery/registry"
@@ -59,7 +60,7 @@ func (s *Store) Images(ctx context.Context, f registry.Filter) iter.Seq2[registr
 		// Beyond every image: no id sorts after this.
 		at, id, limit := int64(math.MaxInt64), "\U0010ffff", firstPage
 		for {
-			page, err := s.page(ctx, query, append(args[:len(args):len(args)], at, id, limit))
+			page, err := s.page(ctx, query, append(slices.Clip(args), at, id, limit))
 			if err != nil {
 				yield(registry.Image{}, s.wrap("read images", err))
 				return
@@ -128,7 +129,7 @@ func (s *Store) page(ctx context.Context, query string, args []any) ([]imageRow,
 	if err != nil {
 		return nil, err
 	}
-	defer rows.Close() //nolint:errcheck // rows.Err says what matters
+	defer rows.Close()
 	var page []imageRow
 	for rows.Next() {
 		var row imageRow
@@ -157,7 +158,7 @@ func (s *Store) Facts(ctx context.Context, ids ...string) (map[string]registry.F
 	if err != nil {
 		return nil, s.wrap("read facts", err)
 	}
-	defer rows.Close() //nolint:errcheck // rows.Err says what matters
+	defer rows.Close()
 	for rows.Next() {
 		var kind, image, id, record string
 		if err := rows.Scan(&kind, &image, &id, &record); err != nil {

@@ -125,7 +125,7 @@ func (s *Store) migrate(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer tx.Rollback() //nolint:errcheck // it has no effect after Commit
+	defer tx.Rollback()
 	// Another process may have migrated while this one waited for the lock.
 	_, version, err := identity(ctx, tx)
 	if err != nil {

@@ -141,7 +141,7 @@ func (s *Store) Check(ctx context.Context) error {
 	if err != nil {
 		return s.wrap("check", err)
 	}
-	defer rows.Close() //nolint:errcheck // rows.Err says what matters
+	defer rows.Close()
 	var errs []error
 	for rows.Next() {
 		var line string

@@ -188,7 +188,7 @@ func execute(t *testing.T, path, statements string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer db.Close() //nolint:errcheck // the statements are what matters
+	defer db.Close()
 	if _, err := db.ExecContext(t.Context(), statements); err != nil {
 		t.Fatal(err)
 	}
