@@ -1,0 +1,91 @@
+package main
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/imagebakery/packer-plugin-bakery/internal/localcloud"
+	"github.com/imagebakery/packer-plugin-bakery/registry"
+	"github.com/imagebakery/packer-plugin-bakery/registry/sqlite"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"bakery": main})
+}
+
+// TestScripts runs the command lines in testdata. Scripts have two commands of
+// their own: "stock" fills the registry, "import" puts an image with the id in
+// $AMI into the local cloud.
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata",
+		Setup: func(env *testscript.Env) error {
+			env.Setenv("BAKERY_HOME", filepath.Join(env.WorkDir, "home"))
+			env.Setenv("BAKERY_ACTOR", "tester")
+			env.Setenv("BAKERY_CLOUD", "local")
+			return nil
+		},
+		Condition: func(cond string) (bool, error) { return cond == "root" && os.Geteuid() == 0, nil },
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"stock": stock, "import": importImage,
+		},
+	})
+}
+
+// stock registers a foundation, two bases and a shop, at fixed times and under
+// fixed ids.
+func stock(ts *testscript.TestScript, _ bool, _ []string) {
+	ctx := context.Background()
+	store, err := sqlite.Open(ctx, filepath.Join(ts.Getenv("BAKERY_HOME"), "registry.db"))
+	ts.Check(err)
+	defer store.Close()
+	at := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	reg := registry.New(store, registry.As("stocker"), registry.WithClock(func() time.Time { return at }))
+	pass := func(suite string) registry.TestResult {
+		return registry.TestResult{
+			Suite: suite, Mode: "offline", Outcome: registry.Passed, Counts: registry.Counts{Passed: 4}, Tool: "bakery-spec 0.1.0",
+		}
+	}
+	fail := registry.TestResult{
+		Suite: "base.spec.hcl", Mode: "offline", Outcome: registry.Failed, Counts: registry.Counts{Passed: 3, Failed: 1},
+		Problems: []registry.Problem{{Check: "file:/etc/timezone:content", Outcome: registry.Failed, Message: "want UTC\ngot CET"}},
+	}
+	for _, one := range []struct {
+		id, application, version, layer, parent string
+		results                                 []registry.TestResult
+	}{
+		{"01FOUNDATION", "debian", "12.8", "foundation", "ami-vendor", []registry.TestResult{pass("os.spec.hcl")}},
+		{"01BASE1", "base", "1.4.0", "base", "ami-01FOUNDATION", []registry.TestResult{pass("base.spec.hcl"), pass("cis.spec.hcl")}},
+		{"01BASE2", "base", "1.5.0", "base", "ami-01FOUNDATION", []registry.TestResult{fail}},
+		{"01SHOP", "shop", "7", "application", "ami-01BASE1", nil},
+	} {
+		at = at.Add(time.Minute)
+		ref := func(id string) registry.Ref { return registry.Ref{Cloud: "local", Region: "us-east-1", ID: id} }
+		_, _, err := reg.Register(ctx, registry.Image{
+			ID: one.id, Application: one.application, Version: one.version, Layer: one.layer,
+			Release: "bookworm", Arch: "x86_64", ParentImage: ref(one.parent),
+			Artifacts: []registry.Artifact{{Ref: ref("ami-" + one.id), Snapshots: []string{"snap-" + one.id}}},
+		}, one.results...)
+		ts.Check(err)
+	}
+	_, err = reg.Promote(ctx, "01BASE1", "stable", 0)
+	ts.Check(err)
+}
+
+// importImage makes an image of a folder.
+func importImage(ts *testscript.TestScript, _ bool, args []string) {
+	ctx := context.Background()
+	cloud, err := localcloud.Open(ctx, ts.Getenv("BAKERY_HOME"))
+	ts.Check(err)
+	defer cloud.Close()
+	img, err := cloud.Import(ctx, localcloud.ImportInput{
+		Source: ts.MkAbs(args[0]), Name: "debian-12", Architecture: "x86_64",
+	})
+	ts.Check(err)
+	ts.Setenv("AMI", img.ID)
+}
