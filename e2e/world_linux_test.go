@@ -113,7 +113,7 @@ func exampleDir(t *testing.T, name string) string {
 // importDebian makes the image that the foundation starts from.
 func (w *world) importDebian(t *testing.T) {
 	t.Helper()
-	w.must(t, ".", w.bakery, "local", "import", need(t, "BAKERY_TEST_ROOTFS"), "--name", "debian-bookworm-import-1", "--size", "2")
+	w.must(t, ".", w.bakery, "local", "import", need(t, "BAKERY_TEST_ROOTFS"), "--name", "debian-bookworm-import-1", "--size", "2GiB")
 }
 
 // view is what the tests read of `bakery images ls --output json`.

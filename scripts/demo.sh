@@ -41,7 +41,7 @@ scripts/rootfs.sh "$rootfs"
 if bakery local ls --output json | grep -q '"debian-bookworm-import-1"'; then
 	echo "It is there from an earlier run."
 else
-	bakery local import "$rootfs" --name debian-bookworm-import-1 --size 2
+	bakery local import "$rootfs" --name debian-bookworm-import-1 --size 2GiB
 fi
 
 version=1.4.$(date -u +%Y%m%d%H%M%S)

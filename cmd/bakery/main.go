@@ -7,6 +7,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"log"
 	"os"
 	"os/signal"
 	"syscall"
@@ -20,12 +22,18 @@ const (
 	exitCanceled = 130 // interrupted, as shells have it
 )
 
+// logEnv makes the command log what it does to stderr, host commands included.
+const logEnv = "BAKERY_LOG"
+
 func main() { os.Exit(run(os.Args[1:])) }
 
 func run(args []string) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 
+	if os.Getenv(logEnv) == "" {
+		log.SetOutput(io.Discard)
+	}
 	root := newRoot()
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)

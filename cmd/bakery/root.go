@@ -21,6 +21,7 @@ func newRoot() *cobra.Command {
   bakery images   the registry: images, their lineage and their tests
   bakery reap     remove what crashed bakes left behind
 
+Set BAKERY_LOG=1 to see what is done on the way.
 Exit codes: 0 done, 1 could not be done, 2 wrong usage, 130 interrupted.`,
 		Version:       version.PluginVersion.FormattedVersion(),
 		SilenceErrors: true,
