@@ -187,6 +187,7 @@ type window struct {
 	offset int64
 }
 
+// ReadAt implements [io.ReaderAt].
 func (w window) ReadAt(p []byte, off int64) (int, error) { return w.File.ReadAt(p, w.offset+off) }
 
 // Stat is not meant for a part of a file.

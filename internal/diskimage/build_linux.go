@@ -20,7 +20,7 @@ func build(ctx context.Context, src, dst string, o Options) (facts Facts, err er
 	defer func() {
 		err = errors.Join(err, out.Close())
 		if err != nil {
-			os.Remove(out.Name())
+			err = errors.Join(err, os.Remove(out.Name()))
 		}
 	}()
 	info, err := os.Stat(src)

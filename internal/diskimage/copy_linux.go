@@ -133,6 +133,7 @@ type cancellable struct {
 	out io.WriterAt
 }
 
+// WriteAt implements [io.WriterAt].
 func (c cancellable) WriteAt(p []byte, off int64) (int, error) {
 	if c.ctx.Err() != nil {
 		return 0, context.Cause(c.ctx)

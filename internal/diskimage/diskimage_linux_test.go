@@ -270,7 +270,6 @@ func TestBuildFromQcow2(t *testing.T) {
 		"plain":           {"-o", "compat=1.1"},
 		"version 2":       {"-o", "compat=0.10"},
 		"small clusters":  {"-o", "cluster_size=4k"},
-		"extended":        {"-o", "extended_l2=on"},
 		"compressed":      {"-c"},
 		"compressed zstd": {"-c", "-o", "compression_type=zstd"},
 	} {
@@ -301,6 +300,8 @@ func TestBuildRefuses(t *testing.T) {
 	base := disktest.New(t, 8<<20)
 	backed := filepath.Join(dir, "backed.qcow2")
 	disktest.Run(t, "", "qemu-img", "create", "-q", "-f", "qcow2", "-b", base, "-F", "raw", backed)
+	extended := filepath.Join(dir, "extended.qcow2")
+	disktest.Run(t, "", "qemu-img", "create", "-q", "-f", "qcow2", "-o", "extended_l2=on", extended, "64M")
 	whole := filepath.Join(dir, "whole.qcow2")
 	disktest.Run(t, "", "qemu-img", "create", "-q", "-f", "qcow2", whole, "64M")
 	content, err := os.ReadFile(whole)
@@ -334,6 +335,7 @@ func TestBuildRefuses(t *testing.T) {
 		"empty":              {file("empty", ""), Options{}, "is empty"},
 		"FIFO":               {fifo, Options{}, "neither a file"},
 		"backing file":       {backed, Options{}, "qemu-img convert"},
+		"subclusters":        {extended, Options{}, "subclusters are not supported"},
 		"cut off":            {cut, Options{}, "cut off"},
 		"VMDK":               {vmdk, Options{}, "VMDK image"},
 		"fixed VHD":          {vpc, Options{}, "VHD image"},

@@ -125,19 +125,17 @@ func checkQcow2(header []byte, fileSize int64) error {
 	case u32(32) != 0:
 		return errors.New("the image is encrypted; decrypt it with qemu-img convert")
 	}
-	cluster := uint64(1) << clusterBits
-	// One entry of the first table covers a second table of one cluster. The
-	// smaller of the two kinds of second tables has entries of 16 bytes.
-	perEntry := cluster * (cluster / 8)
 	if version == 3 {
-		features := u64(72)
-		if features&incompatibleCorrupt != 0 {
+		switch features := u64(72); {
+		case features&incompatibleCorrupt != 0:
 			return errors.New("the image is marked as corrupt; try qemu-img check -r all")
-		}
-		if features&(1<<qcow2.IncompatibleFeaturesExtendedL2EntriesBit) != 0 {
-			perEntry = cluster * (cluster / 16)
+		case features&(1<<qcow2.IncompatibleFeaturesExtendedL2EntriesBit) != 0:
+			return errors.New("images with subclusters are not supported; convert it with qemu-img convert -O qcow2")
 		}
 	}
+	// One entry of the first table covers a second table of one cluster.
+	cluster := uint64(1) << clusterBits
+	perEntry := cluster * (cluster / 8)
 	if need := (size + perEntry - 1) / perEntry; entries < need || entries*8 > maxL1Size {
 		return fmt.Errorf("a first table of %d entries does not fit a disk of %d bytes, which needs %d", entries, size, need)
 	}

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"time"
@@ -93,8 +92,8 @@ func attach(backing string, o Options) (Device, error) {
 		if !retryable(err) || time.Now().After(deadline) {
 			return Device{}, err
 		}
-		// Spread out those who race for the same free device.
-		time.Sleep(time.Millisecond + rand.N(5*time.Millisecond))
+		// Of those who race for a device one gets it each time, so that all get on.
+		time.Sleep(time.Millisecond)
 	}
 }
 
@@ -120,8 +119,7 @@ func configure(path string, mode int, config *unix.LoopConfig) error {
 // retryable tells whether another try may find another device: EBUSY is another
 // process that was faster, the rest a node that devtmpfs or udev has yet to make.
 func retryable(err error) bool {
-	var open *fs.PathError
-	if errors.As(err, &open) {
+	if _, opening := errors.AsType[*fs.PathError](err); opening {
 		return errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENXIO) || errors.Is(err, unix.EBUSY)
 	}
 	return errors.Is(err, unix.EBUSY)

@@ -85,7 +85,6 @@ func TestUnmountNamesUsers(t *testing.T) {
 			}
 			kill := time.AfterFunc(100*time.Millisecond, func() { _ = cmd.Process.Kill() })
 			defer kill.Stop()
-			go func() { _ = cmd.Wait() }()
 			if err := m.Unmount(soon(t, 10*time.Second)); err != nil {
 				t.Errorf("Unmount while the user goes = %v", err)
 			}
