@@ -16,9 +16,9 @@ import (
 // DownloadDir implements [packersdk.Communicator]. As over ssh, the folder src
 // arrives as a folder of its name in dst, whether or not src ends with a slash,
 // and src may hold the wildcards of path.Match. Links are followed, inside the
-// image, and what they lead to is downloaded. Permissions are kept. What cannot
-// be downloaded (sockets, devices, dangling links) is named in the error after
-// everything else was.
+// image, and what they lead to is downloaded. Permissions are kept. What has no
+// content to download (sockets, devices, links that lead nowhere or up) is left
+// out, and Config.Log is told.
 func (c *communicator) DownloadDir(src, dst string, exclude []string) error {
 	if err := c.sandbox.downloadDir(src, dst, exclude); err != nil {
 		return fmt.Errorf("download folder %s to %s: %w", src, dst, err)
@@ -35,7 +35,6 @@ type download struct {
 	exclude []string
 	from    string   // the folder being downloaded
 	above   []fileID // the folders that the current one is in
-	missed  []error
 }
 
 func (s *Sandbox) downloadDir(src, dst string, exclude []string) error {
@@ -74,7 +73,13 @@ func (s *Sandbox) downloadDir(src, dst string, exclude []string) error {
 			return err
 		}
 	}
-	return errors.Join(d.missed...)
+	return nil
+}
+
+// skip tells that something is left out.
+func (d *download) skip(inside, why string) error {
+	d.sandbox.config.Log(fmt.Sprintf("Left %s out of the download: it is %s", inside, why))
+	return nil
 }
 
 // fetch downloads the file or folder inside to the path outside in the
@@ -84,12 +89,14 @@ func (d *download) fetch(inside, outside, rel string) error {
 		return nil
 	}
 	f, err := d.sandbox.guest.open(inside, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY, 0)
-	if err != nil {
-		if rel == "." {
-			return err
-		}
-		d.missed = append(d.missed, err)
-		return nil
+	switch {
+	case err == nil:
+	case rel != "." && (errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ELOOP)):
+		return d.skip(inside, "a link that leads nowhere")
+	case rel != "." && errors.Is(err, unix.ENXIO):
+		return d.skip(inside, "a socket")
+	default:
+		return err
 	}
 	if err := d.sandbox.open.add(f); err != nil {
 		return err
@@ -104,8 +111,7 @@ func (d *download) fetch(inside, outside, rel string) error {
 	case info.Mode().IsRegular():
 		return d.fetchFile(f, info, outside)
 	}
-	d.missed = append(d.missed, fmt.Errorf("%s is a %s", inside, kindOf(info.Mode())))
-	return nil
+	return d.skip(inside, "a "+kindOf(info.Mode()))
 }
 
 func (d *download) fetchDir(f *os.File, info fs.FileInfo, inside, outside, rel string) error {
@@ -114,8 +120,7 @@ func (d *download) fetchDir(f *os.File, info fs.FileInfo, inside, outside, rel s
 		return err
 	}
 	if slices.Contains(d.above, idOf(&st)) {
-		d.missed = append(d.missed, fmt.Errorf("%s is a link to a folder that it is in", inside))
-		return nil
+		return d.skip(inside, "a link to a folder that it is in")
 	}
 	names, err := f.Readdirnames(-1)
 	if err != nil {
