@@ -18,8 +18,8 @@ func build(ctx context.Context, src, dst string, o Options) (facts Facts, err er
 		return Facts{}, err
 	}
 	defer func() {
-		err = errors.Join(err, out.Close())
 		if err != nil {
+			_ = out.Close()
 			err = errors.Join(err, os.Remove(out.Name()))
 		}
 	}()
@@ -39,7 +39,7 @@ func build(ctx context.Context, src, dst string, o Options) (facts Facts, err er
 		return Facts{}, err
 	}
 	facts.Name = facts.imageName(src)
-	if err := out.Sync(); err != nil {
+	if err := errors.Join(out.Sync(), out.Close()); err != nil {
 		return Facts{}, err
 	}
 	if err := ctx.Err(); err != nil {
