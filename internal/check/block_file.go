@@ -221,7 +221,8 @@ func sources(patterns []*regexp.Regexp) []string {
 	return texts
 }
 
-func appendNew(list []string, value string) []string {
+// appendNew appends a value that the list does not have yet.
+func appendNew[T comparable](list []T, value T) []T {
 	if slices.Contains(list, value) {
 		return list
 	}

@@ -154,7 +154,7 @@ func (f *facts) staysDown(st unitState, name string) verdict {
 			return fail("false (%s), and %s is enabled and starts it", st.state, starter)
 		}
 	}
-	for _, unit := range append(starters(name), name) {
+	for _, unit := range append([]string{name}, starters(name)...) {
 		if v := f.staysAfterFirstBoot(unit); v.outcome != "" {
 			return v
 		}

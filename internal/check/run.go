@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode"
 )
 
 // Shell starts a shell of the image, as with `/bin/sh -s`, gives it a script
@@ -64,7 +65,8 @@ func Run(ctx context.Context, p *Plan, t Target) (*Report, error) {
 		}
 		report.Suites = append(report.Suites, suite)
 	}
-	report.Warnings = f.warnings
+	report.Warnings = append(f.warnings, p.idleWaivers(report)...)
+	report.OS = printable(report.OS)
 	return report, nil
 }
 
@@ -75,20 +77,34 @@ func (p *Plan) decideOne(a *Assertion, f *facts, mode Mode) Result {
 		return result
 	}
 	v := a.decide(f)
-	result.Outcome, result.Actual = v.outcome, v.actual
+	result.Outcome, result.Actual = v.outcome, printable(v.actual)
 	if r := f.commands[a.Subject]; a.Kind == "command" && r != nil {
 		result.Took = r.took
 	}
-	if w, ok := p.waiver(a); ok {
-		switch result.Outcome {
-		case Failed:
-			result.Outcome = Waived
-			result.Note = fmt.Sprintf("waived until %s: %s", w.Until, w.Reason)
-		case Passed:
-			f.warnings = append(f.warnings, fmt.Sprintf("%s passed: its waiver is no longer needed", a.ID()))
-		}
+	if w, ok := p.waiver(a); ok && result.Outcome == Failed {
+		result.Outcome = Waived
+		result.Note = fmt.Sprintf("waived until %s: %s", w.Until, w.Reason)
 	}
 	return result
+}
+
+// actualLimit is how much of what was found is shown.
+const actualLimit = 1000
+
+// printable makes one line that a terminal shows as it is of bytes of the image.
+func printable(text string) string {
+	var b strings.Builder
+	for _, r := range strings.ToValidUTF8(text, "\uFFFD") {
+		switch {
+		case b.Len() > actualLimit:
+			return b.String() + "…"
+		case unicode.IsPrint(r):
+			b.WriteRune(r)
+		default:
+			b.WriteString(strings.Trim(strconv.QuoteRune(r), "'"))
+		}
+	}
+	return b.String()
 }
 
 // refuse reports what cannot be decided offline, and nothing else: nothing ran.

@@ -209,9 +209,10 @@ func (s *services) unit(name string) (unitState, string) {
 	}
 	if prefix, rest, ok := strings.Cut(name, "@"); ok {
 		template := prefix + "@" + path.Ext(rest)
-		st, known := s.units[template]
+		_, known := s.units[template]
+		// The template's preset is not that of each instance.
 		if instance := s.instances[name]; known && instance != "" {
-			return unitState{state: instance, preset: st.preset}, name
+			return unitState{state: instance}, name
 		}
 	}
 	return unitState{}, name

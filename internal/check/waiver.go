@@ -94,3 +94,25 @@ func (p *Plan) waiver(a *Assertion) (Waiver, bool) {
 	}
 	return Waiver{}, false
 }
+
+// idleWaivers names the waivers that had nothing to waive, because all that they
+// cover passed.
+func (p *Plan) idleWaivers(report *Report) []string {
+	var idle []string
+	for _, s := range p.Suites {
+		for _, w := range s.waivers {
+			var outcomes []Outcome
+			for _, suite := range report.Suites {
+				for _, r := range suite.Results {
+					if w.covers(r.Assertion) {
+						outcomes = appendNew(outcomes, r.Outcome)
+					}
+				}
+			}
+			if len(outcomes) == 1 && outcomes[0] == Passed {
+				idle = append(idle, fmt.Sprintf("%s passed: its waiver is no longer needed", w.Check))
+			}
+		}
+	}
+	return idle
+}

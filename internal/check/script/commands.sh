@@ -15,29 +15,35 @@ tick() {
 	ticker=$!
 }
 
-# own_group makes a command the leader of a process group, that of all it starts.
+# How to end what a command has started: all of our namespace, of which we are
+# process 1; or its process group, when setsid can give it one; or only itself.
 own_group=
-if [ $isolation = none ] && command -v setsid >/dev/null; then
+if [ $isolation != none ] && [ $$ = 1 ]; then
+	reach=namespace
+elif command -v setsid >/dev/null; then
+	reach=group
 	own_group=setsid
+else
+	reach=process
 fi
 
-# end PID kills a command and what it started. Process 1 of a namespace can name
-# all others of it with -1; anyone else must never do that.
+# end PID kills a command and what it started.
 end() {
-	if [ $isolation != none ] && [ $$ = 1 ]; then
+	case $reach in
+	namespace)
 		kill -KILL -1
 		tick
-	elif [ -n "$own_group" ]; then
-		kill -KILL "-$1"
-	else
-		kill -KILL "$1"
-	fi 2>/dev/null
+		;;
+	group) kill -KILL "-$1" ;;
+	process) kill -KILL "$1" ;;
+	esac 2>/dev/null
 }
 
-# sweep PID ends what a command has left running: it could write into the output
-# of the next one. A /proc of our own shows this shell, the ticker and its sleep;
-# looking there is cheaper than starting the ticker again.
+# sweep PID ends what a command that is over has left running: it could write
+# into the output of the next one. A /proc of our own shows this shell, the ticker
+# and its sleep; looking there is cheaper than starting the ticker again.
 sweep() {
+	[ $reach != process ] || return
 	if [ $isolation = full ]; then
 		set +f
 		set -- "$1" /proc/[0-9]*
