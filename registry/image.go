@@ -113,6 +113,22 @@ func (l Line) String() string {
 	return strings.Join(parts, "/")
 }
 
+// differs names the attributes in which i is another version or of another line
+// than other, with the values of i; "" for none.
+func (i Image) differs(other Image) string {
+	var parts []string
+	for _, a := range []struct{ name, mine, others string }{
+		{"application", i.Application, other.Application}, {"version", i.Version, other.Version},
+		{"layer", i.Layer, other.Layer}, {"environment", i.Environment, other.Environment},
+		{"release", i.Release, other.Release}, {"arch", i.Arch, other.Arch},
+	} {
+		if a.mine != a.others {
+			parts = append(parts, a.name+" "+orNone(a.mine))
+		}
+	}
+	return strings.Join(parts, ", ")
+}
+
 // String names i for a person: application, version and its first image id.
 func (i Image) String() string {
 	s := i.Application + " " + i.Version

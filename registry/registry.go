@@ -205,9 +205,8 @@ func (r *Registry) link(ctx context.Context, img Image) (Image, error) {
 
 // again adds to old what a second registration, as img, brings.
 func (r *Registry) again(ctx context.Context, old, img Image, results []TestResult) (Image, bool, error) {
-	if old.Line() != img.Line() || old.Version != img.Version {
-		return Image{}, false, fmt.Errorf("register %s %s of %s: %s %w as %s %s of %s", img.Application, img.Version, img.Line(),
-			old.Artifacts[0].Ref, ErrExists, old.Application, old.Version, old.Line())
+	if differs := old.differs(img); differs != "" {
+		return Image{}, false, fmt.Errorf("register %s: it %w, as %s with %s", img, ErrExists, old.ID, differs)
 	}
 	facts, err := r.store.Facts(ctx, old.ID)
 	if err != nil {

@@ -260,7 +260,7 @@ func TestRegisteringAgain(t *testing.T) {
 
 	other := image("base 2", "")
 	other.Artifacts = first.Artifacts
-	if _, _, err = b.Register(t.Context(), other); !errors.Is(err, registry.ErrExists) || !strings.Contains(err.Error(), "as base 1") {
+	if _, _, err = b.Register(t.Context(), other); !errors.Is(err, registry.ErrExists) || !strings.Contains(err.Error(), "register base 2 (ami-base-1): it is registered already, as "+first.ID+" with version 1") {
 		t.Errorf("error of another version is %v", err)
 	}
 }

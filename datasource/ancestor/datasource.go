@@ -109,12 +109,12 @@ func output(found registry.Found, q registry.Query) DatasourceOutput {
 	artifact, _ := found.In(q.Cloud, q.Region, q.Account)
 	out := DatasourceOutput{
 		ID: artifact.ID, Name: artifact.Name, Cloud: artifact.Cloud, Region: artifact.Region,
-		Account: artifact.Account, Snapshots: artifact.Snapshots, Tags: artifact.Tags,
+		Account: artifact.Account, Snapshots: list(artifact.Snapshots), Tags: table(artifact.Tags),
 		RegistryID: found.ID, Application: found.Application, Version: found.Version, Layer: found.Layer,
 		Environment: found.Environment, Release: found.Release, Arch: found.Arch, Owner: found.Owner,
-		Labels: found.Labels, CreatedAt: found.CreatedAt.Format(time.RFC3339),
-		Status: string(found.Status), Channels: found.Channels, Tests: map[string]string{},
-		Explain: found.Explain(),
+		Labels: table(found.Labels), CreatedAt: found.CreatedAt.Format(time.RFC3339),
+		Status: string(found.Status), Channels: list(found.Channels), Tests: map[string]string{},
+		Lineage: []string{}, Explain: found.Explain(),
 	}
 	for _, suite := range found.Suites {
 		out.Tests[suite.Title()] = string(suite.Outcome)
@@ -130,4 +130,15 @@ func output(found registry.Found, q registry.Query) DatasourceOutput {
 		out.Lineage = append(out.Lineage, root.ID)
 	}
 	return out
+}
+
+// list and table make an empty value of none, which would be null to a
+// template, and an error in most of its functions.
+func list(values []string) []string { return append([]string{}, values...) }
+
+func table(values map[string]string) map[string]string {
+	if values == nil {
+		return map[string]string{}
+	}
+	return values
 }

@@ -128,6 +128,11 @@ func TestUntestedOnRequest(t *testing.T) {
 	if id := got.GetAttr("id").AsString(); id != "ami-b2" {
 		t.Errorf("id is %s, want ami-b2", id)
 	}
+	for it := got.ElementIterator(); it.Next(); {
+		if name, value := it.Element(); value.IsNull() {
+			t.Errorf("%s is null", name.AsString())
+		}
+	}
 }
 
 func TestNoMatch(t *testing.T) {
