@@ -84,7 +84,7 @@ func mount(ctx context.Context, o MountOptions) (_ *Mounted, err error) {
 	if err := m.makeTarget(o.Target); err != nil {
 		return nil, err
 	}
-	if m.Source, m.own, err = partitionNode(ctx, o.Device, device, m.Partition); err != nil {
+	if m.Source, m.own, err = partitionNode(ctx, device, m.Partition); err != nil {
 		return nil, err
 	}
 	if err := m.mount(ctx, o.Options); err != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -21,17 +22,16 @@ const nodePatience = 2 * time.Second
 
 const sectorSize = 512 // unit of sysfs
 
-// partitionNode returns the block device of partition p of a disk. named is how
-// the disk was called, device its node. When the kernel has made no device for
-// the partition, a loop device over that part of the disk is returned too, which
-// the caller owns.
-func partitionNode(ctx context.Context, named, device string, p disk.Partition) (string, *loop.Device, error) {
+// partitionNode returns the block device of partition p of the disk whose node
+// is device. When there is none, a loop device over that part of the disk is
+// made and returned too; the caller owns it.
+func partitionNode(ctx context.Context, device string, p disk.Partition) (string, *loop.Device, error) {
 	if p.Number == 0 {
 		return device, nil, nil
 	}
 	_, isLoop := strings.CutPrefix(filepath.Base(device), "loop")
 	for wait, deadline := time.Millisecond, time.Now().Add(nodePatience); ; wait = min(2*wait, firstLook) {
-		node, err := existingNode(named, device, p)
+		node, err := existingNode(device, p)
 		if node != "" || err != nil {
 			return node, nil, err
 		}
@@ -54,9 +54,10 @@ func partitionNode(ctx context.Context, named, device string, p disk.Partition) 
 }
 
 // existingNode returns a block device that is partition p of the disk, "" if
-// there is none. What it is called is a hint only: it must be the very part of
-// the disk that the table says.
-func existingNode(named, device string, p disk.Partition) (string, error) {
+// there is none: the kernel's, or if the disk is a loop device another one over
+// that part of the same file, as the local cloud has them. Whatever it is
+// called, it must be the very part of the disk that the table says.
+func existingNode(device string, p disk.Partition) (string, error) {
 	whole := filepath.Base(device)
 	part := whole + separator(whole) + strconv.Itoa(p.Number)
 	if isPartition(filepath.Join("/sys/block", whole, part), p) {
@@ -69,18 +70,16 @@ func existingNode(named, device string, p disk.Partition) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	base := loopAt(devices, device)
-	if base == nil {
+	at := slices.IndexFunc(devices, func(d loop.Device) bool { return d.Path == device })
+	if at < 0 {
 		return "", nil
 	}
-	for _, link := range []string{named + "-part" + strconv.Itoa(p.Number), named + separator(named) + strconv.Itoa(p.Number)} {
-		node, err := filepath.EvalSymlinks(link)
-		if err != nil {
-			continue
-		}
-		d := loopAt(devices, node)
-		if d != nil && d.Backing == base.Backing && d.Offset == base.Offset+p.Start && d.Size == p.Size && d.ReadOnly == base.ReadOnly {
-			return node, nil
+	want := devices[at]
+	want.Offset, want.Size = want.Offset+p.Start, p.Size
+	for _, d := range devices {
+		want.Path = d.Path
+		if d == want {
+			return d.Path, nil
 		}
 	}
 	return "", nil
@@ -98,15 +97,6 @@ func isPartition(dir string, p disk.Partition) bool {
 		}
 	}
 	return true
-}
-
-func loopAt(devices []loop.Device, path string) *loop.Device {
-	for i, d := range devices {
-		if d.Path == path {
-			return &devices[i]
-		}
-	}
-	return nil
 }
 
 // separator is what comes between a disk's name and a partition's number.
