@@ -65,8 +65,8 @@ rm -f "$deb"
 say "What there is now"
 bakery images tree
 echo
-image=$(bakery images ls --application shop --version "$version" --output json |
-	sed -n 's/.*"\(ami-[0-9a-f]*\)".*/\1/p' | head -n 1)
+image=$(bakery images ls --application shop --limit 1 --output json |
+	sed -n '/"artifacts"/,/]/s/.*"image_id": "\(.*\)".*/\1/p')
 bakery images show "$image"
 
 disk=$BAKERY_HOME/shop.raw

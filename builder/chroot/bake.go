@@ -156,6 +156,11 @@ func (b *bake) finish(failure error) error {
 	}()
 	if failure == nil {
 		b.summary()
+	} else if build := handoff.ThisBuild(b.config.PackerBuildName); build.Run != "" {
+		// Test results of an image that there will not be.
+		if err := build.Done(); err != nil {
+			b.ui.Error(err.Error())
+		}
 	}
 	if b.journal == nil {
 		return nil

@@ -39,7 +39,7 @@ func TestPrepareRefuses(t *testing.T) {
 		"negative size":          {map[string]any{"root_volume_size": -1}, "root_volume_size is -1"},
 		"bad UEFI data":          {map[string]any{"uefi_data": "%%%"}, "uefi_data is not base64"},
 		"relative mount path":    {map[string]any{"mount_path": "mnt/x"}, `mount_path is "mnt/x"; write an absolute path`},
-		"broken mount path":      {map[string]any{"mount_path": "/mnt/{{.Device"}, "mount_path: "},
+		"broken mount path":      {map[string]any{"mount_path": "/mnt/{{.Device"}, "mount_path"},
 		"half a mount":           {map[string]any{"chroot_mounts": [][]string{{"bind", "/srv"}}}, "chroot_mounts[0] has 2 parts"},
 		"useless wrapper":        {map[string]any{"command_wrapper": "sudo"}, "command_wrapper is \"sudo\", which never runs the command"},
 		"root not in mappings":   {map[string]any{"root_device_name": "/dev/xvda"}, "ami_block_device_mappings has no device of that name"},

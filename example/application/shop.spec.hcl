@@ -4,7 +4,7 @@ file "/usr/bin/shop" {
   type    = "file"
   mode    = "0755"
   owner   = "root"
-  matches = ["exec sleep infinity$"]
+  matches = ["exec sleep infinity"]
 }
 
 user "shop" {
