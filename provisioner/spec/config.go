@@ -62,17 +62,19 @@ type Config struct {
 // prepare decodes and validates the configuration. All that is wrong with it
 // and with its suite files comes in one error.
 func (c *Config) prepare(raws ...any) (*check.Plan, error) {
+	// Decode replaces the values in raws.
+	fromHCL := isHCL(raws)
 	err := config.Decode(c, &config.DecodeOpts{
 		PluginType: "bakery-spec",
 		// Checks may contain {{ }} of their own, as in docker's --format. The
 		// options for which it means something are rendered below.
-		Interpolate:        !isHCL(raws),
+		Interpolate:        !fromHCL,
 		InterpolateContext: &c.ctx,
 	}, raws...)
 	if err != nil {
 		return nil, err
 	}
-	if isHCL(raws) {
+	if fromHCL {
 		c.ctx.BuildName, c.ctx.BuildType = c.PackerBuildName, c.PackerBuilderType
 		c.ctx.CorePackerVersionString, c.ctx.UserVariables = c.PackerCoreVersion, c.PackerUserVars
 	}

@@ -53,7 +53,7 @@ func (p *Provisioner) Provision(ctx context.Context, ui packersdk.Ui, comm packe
 			return fmt.Errorf("remove the report of an earlier run: %w", err)
 		}
 	}
-	ui.Say(fmt.Sprintf("Checking the image: %d checks%s", p.plan.Len(), suiteNames(p.plan)))
+	ui.Say(fmt.Sprintf("Checking the image: %s%s", checks(p.plan.Len()), suiteNames(p.plan)))
 	report, err := check.Run(ctx, p.plan, check.Target{
 		Shell:   shell{comm: comm, command: p.config.ExecuteCommand},
 		Mode:    p.config.mode,

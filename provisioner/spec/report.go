@@ -36,10 +36,17 @@ func show(ui packersdk.Ui, report *check.Report, failOn check.Severity) {
 		}
 	}
 	for _, suite := range report.Suites {
-		ui.Say(fmt.Sprintf("suite %s: %d checks: %s", suite.Name, len(suite.Results), suite.Counts()))
+		ui.Say(fmt.Sprintf("suite %s: %s: %s", suite.Name, checks(len(suite.Results)), suite.Counts()))
 	}
 	counts := report.Counts()
-	ui.Say(fmt.Sprintf("%d checks in %v: %s", counts.Total(), report.Took.Round(time.Millisecond), counts))
+	ui.Say(fmt.Sprintf("%s in %v: %s", checks(counts.Total()), report.Took.Round(time.Millisecond), counts))
+}
+
+func checks(n int) string {
+	if n == 1 {
+		return "1 check"
+	}
+	return fmt.Sprintf("%d checks", n)
 }
 
 // describe shows a result that is not as it should be, a line for each thing
