@@ -207,7 +207,10 @@ func (q Query) onView() []test {
 
 // place tests where an image is.
 func (q Query) place(v View) string {
-	if _, ok := v.In(q.Cloud, q.Region, q.Account); ok || q.Region == "" && q.Account == "" && v.inCloud(q.Cloud) {
+	there := func(a Artifact) bool {
+		return a.Cloud == q.Cloud && (q.Region == "" || a.Region == q.Region) && (q.Account == "" || a.Account == q.Account)
+	}
+	if slices.ContainsFunc(v.Artifacts, there) {
 		return ""
 	}
 	var places []string
@@ -223,10 +226,6 @@ func (q Query) place(v View) string {
 		want += " of account " + q.Account
 	}
 	return fmt.Sprintf("it is in %s, not in %s", strings.Join(places, ", "), want)
-}
-
-func (i Image) inCloud(cloud string) bool {
-	return slices.ContainsFunc(i.Artifacts, func(a Artifact) bool { return a.Cloud == cloud })
 }
 
 // level tests how far an image has come.

@@ -80,6 +80,7 @@ func TestFind(t *testing.T) {
 		{"of an environment", base(func(q *registry.Query) { q.Environment = "prod" }), "1.4.1", ""},
 		{"in a region", base(func(q *registry.Query) { q.Cloud, q.Region = "local", "eu-west-1" }), "1.4.0", ""},
 		{"in a cloud, wherever", base(func(q *registry.Query) { q.Cloud = "local" }), "1.3.9", ""},
+		{"of an account, wherever", base(func(q *registry.Query) { q.Cloud, q.Account = "local", "111111111111" }), "1.4.0", ""},
 		{"of an account", base(func(q *registry.Query) { q.Cloud, q.Region, q.Account = "local", "us-east-1", "111111111111" }), "1.4.0", ""},
 		{"that passed a suite", base(func(q *registry.Query) { q.Suites = []string{"base", "cis"} }), "1.4.0", ""},
 		{"that is young", base(func(q *registry.Query) { q.MaxAge = 2*time.Minute + time.Second; q.AtLeast = registry.StatusBuilt }), "1.3.9", ""},

@@ -179,7 +179,8 @@ func validate(img Image, results []TestResult) error {
 	return errors.Join(errs...)
 }
 
-// link finds the parent of img in the registry and refuses one that is revoked.
+// link finds the parent of img in the registry. It refuses one that is revoked,
+// and one that was baked from img.
 func (r *Registry) link(ctx context.Context, img Image) (Image, error) {
 	load := newLoader(r.store)
 	parent, ok, err := load.parent(ctx, img)
@@ -196,6 +197,11 @@ func (r *Registry) link(ctx context.Context, img Image) (Image, error) {
 	view, err := r.view(ctx, load, parent)
 	if err != nil {
 		return img, err
+	}
+	for _, a := range img.Artifacts {
+		if a.Ref == view.Lineage.Root {
+			return img, fmt.Errorf("it would be its own ancestor: %s was baked from %s", parent, a.Ref)
+		}
 	}
 	if view.Status == StatusRevoked {
 		return img, fmt.Errorf("its parent %s %w: %s", parent, ErrRevoked, view.Reason)

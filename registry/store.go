@@ -78,10 +78,10 @@ type Store interface {
 	// Image returns the image with the given id, or ErrNotFound.
 	Image(ctx context.Context, id string) (Image, error)
 
-	// Images yields the images that f lets through, newest first; later
-	// calls see a registered image at its place. It is lazy: a caller that
-	// stops early has paid only for what it has seen. Images that are
-	// registered while it runs may be left out.
+	// Images yields the images that f lets through, newest first, in the order
+	// that the package comment sets. It is lazy: a caller that stops early has
+	// paid only for what it has seen. Images that are registered while it runs
+	// may be left out.
 	Images(ctx context.Context, f Filter) iter.Seq2[Image, error]
 
 	// Facts returns what is recorded about the images with the given ids,

@@ -117,13 +117,20 @@ func (r *Registry) Forest(ctx context.Context) ([]Tree, error) {
 	if err := load.prefetch(ctx, images...); err != nil {
 		return nil, err
 	}
-	forest := []Tree{}
+	forest, placed := []Tree{}, 0
+	of := func(img Image) ([]Image, error) {
+		placed++
+		return children[img.ID], nil
+	}
 	for _, root := range roots {
-		tree, err := r.grow(ctx, load, root, func(img Image) ([]Image, error) { return children[img.ID], nil }, 0)
+		tree, err := r.grow(ctx, load, root, of, 0)
 		if err != nil {
 			return nil, err
 		}
 		forest = append(forest, tree)
+	}
+	if lost := len(images) - placed; lost > 0 {
+		return nil, fmt.Errorf("read the lineage: %d images are their own ancestors", lost)
 	}
 	return forest, nil
 }
@@ -144,6 +151,9 @@ func (r *Registry) grow(ctx context.Context, load *loader, img Image, children f
 	list, err := children(img)
 	if err != nil {
 		return Tree{}, fmt.Errorf("read what was baked from %s: %w", img, err)
+	}
+	if err := load.prefetch(ctx, list...); err != nil {
+		return Tree{}, err
 	}
 	for _, child := range list {
 		sub, err := r.grow(ctx, load, child, children, depth+1)
