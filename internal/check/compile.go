@@ -12,6 +12,10 @@ import (
 // know yet when it validates a template.
 const Unknown = "<unknown>"
 
+// IsUnknown tells whether Packer does not know the whole of a value yet: the
+// text of "/srv/${build.ID}" has the mark somewhere in it.
+func IsUnknown(value string) bool { return strings.Contains(value, Unknown) }
+
 // Suite is a set of checks: the blocks of a template, or a suite file.
 type Suite struct {
 	Name    string
@@ -212,7 +216,7 @@ func (c *compiler) subjectsOf(s subjects) []string {
 	}
 	var names []string
 	for _, name := range all {
-		if name == Unknown {
+		if IsUnknown(name) {
 			c.plan.Partial = true
 			continue
 		}
@@ -334,7 +338,7 @@ func (c *compiler) text(attr string, value *string) (string, bool) {
 	switch {
 	case value == nil:
 		return "", false
-	case *value == Unknown:
+	case IsUnknown(*value):
 		c.plan.Partial = true
 		return "", false
 	case *value == "":
@@ -364,10 +368,10 @@ func (c *compiler) list(attr string, values []string) []string {
 	c.found++
 	var known []string
 	for _, v := range values {
-		switch v {
-		case Unknown:
+		switch {
+		case IsUnknown(v):
 			c.plan.Partial = true
-		case "":
+		case v == "":
 			c.problem(attr, `"" asserts nothing: every text contains it; remove it`)
 		default:
 			known = append(known, v)

@@ -225,8 +225,8 @@ func TestNoChecksAtAll(t *testing.T) {
 func TestUnknownValuesAreNoProblem(t *testing.T) {
 	blocks := Blocks{
 		File: []File{
-			{Path: Unknown, Mode: new("0644")},
-			{Path: "/a", Owner: new(Unknown), Contains: []string{Unknown}, SHA256: new(Unknown)},
+			{Path: Unknown + "/x", Mode: new("0644")},
+			{Path: "/a", Owner: new(Unknown), Contains: []string{"a" + Unknown}, SHA256: new(Unknown)},
 		},
 		Package: []Package{{Name: "shop", Version: new(Unknown)}},
 		Command: []Command{{Run: Unknown, ExitStatus: new("0")}, {Run: "true", Stdout: new(Unknown)}},

@@ -36,7 +36,7 @@ const scriptTimeout = 5 * time.Minute
 // that comes with one tells which assertions were to blame.
 func Run(ctx context.Context, p *Plan, t Target) (*Report, error) {
 	if p.Partial {
-		return nil, errors.New("run checks: a value of them is still unknown")
+		return nil, fmt.Errorf("run checks: a value of them is still unknown: it contains %s", Unknown)
 	}
 	if p.Len() == 0 {
 		return nil, errors.New("run checks: there are none")

@@ -12,7 +12,7 @@ type stream struct {
 func (b *Command) compileStream(c *compiler, on func(string, string, func(*commandResult) verdict, ...option), name string, s stream) {
 	switch {
 	case s.whole == nil:
-	case *s.whole == Unknown:
+	case IsUnknown(*s.whole):
 		c.plan.Partial = true
 		c.found++
 	default:

@@ -32,7 +32,7 @@ func (c *compiler) checkWaivers(s Suite, now time.Time) {
 		problem := func(format string, args ...any) {
 			c.problems = append(c.problems, fmt.Errorf("%swaiver %q: %s", sourcePrefix(w.source), w.Check, fmt.Sprintf(format, args...)))
 		}
-		if w.Check == Unknown || w.Until == Unknown || w.Reason == Unknown {
+		if IsUnknown(w.Check) || IsUnknown(w.Until) || IsUnknown(w.Reason) {
 			c.plan.Partial = true
 			continue
 		}

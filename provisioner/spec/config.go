@@ -128,11 +128,11 @@ func (c *Config) readSuites(problem func(error)) (partial bool) {
 	}
 	files := map[string]string{inlineName: "the template's own checks"}
 	for _, file := range c.Suite {
-		switch file {
-		case check.Unknown:
+		switch {
+		case check.IsUnknown(file):
 			partial = true
 			continue
-		case "":
+		case file == "":
 			problem(errors.New("suite: \"\" names no file"))
 			continue
 		}
@@ -160,7 +160,7 @@ const inlineName = "inline"
 
 // known is a value without Packer's mark for one that is not known yet.
 func known(value string) string {
-	if value == check.Unknown {
+	if check.IsUnknown(value) {
 		return ""
 	}
 	return strings.TrimSpace(value)
