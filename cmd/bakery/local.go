@@ -92,7 +92,7 @@ read off the disk unless they are given. Prints the id of the image.`,
 				return writeJSON(cmd.OutOrStdout(), im)
 			}
 			// What it is, for the reader; the id alone, for scripts.
-			fmt.Fprintf(cmd.ErrOrStderr(), "Imported %s: %s, %s, %s of %s used\n", im.Name, im.Architecture,
+			_, _ = fmt.Fprintf(cmd.ErrOrStderr(), "Imported %s: %s, %s, %s of %s used\n", im.Name, im.Architecture,
 				cmp.Or(im.BootMode, "no boot loader"), humanize.IBytes(uint64(im.Used)), humanize.IBytes(uint64(im.Size)))
 			_, err = fmt.Fprintln(cmd.OutOrStdout(), im.ID)
 			return err
@@ -287,7 +287,7 @@ const drain = 10 * time.Second
 
 func serve(cmd *cobra.Command, cloud *localcloud.Cloud, listen, region string) error {
 	ctx := cmd.Context()
-	listener, err := net.Listen("tcp", listen)
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", listen)
 	if err != nil {
 		return fmt.Errorf("listen on %s: %w", listen, err)
 	}
@@ -297,7 +297,7 @@ func serve(cmd *cobra.Command, cloud *localcloud.Cloud, listen, region string) e
 		ErrorLog:          log.New(cmd.ErrOrStderr(), "bakery local serve: ", 0),
 	}
 	endpoint := "http://" + listener.Addr().String()
-	fmt.Fprintf(cmd.OutOrStdout(), `# The local cloud is at %[1]s until this command is interrupted.
+	if _, err := fmt.Fprintf(cmd.OutOrStdout(), `# The local cloud is at %[1]s until this command is interrupted.
 # For the aws command and the SDKs:
 export AWS_ENDPOINT_URL_EC2=%[1]s AWS_ENDPOINT_URL_STS=%[1]s
 export AWS_EC2_METADATA_SERVICE_ENDPOINT=%[1]s
@@ -307,7 +307,9 @@ export AWS_ACCESS_KEY_ID=local AWS_SECRET_ACCESS_KEY=local AWS_REGION=%[2]s AWS_
 #   region              = "%[2]s"
 #   access_key          = "local"
 #   secret_key          = "local"
-`, endpoint, region)
+`, endpoint, region); err != nil {
+		return errors.Join(err, listener.Close())
+	}
 
 	failed := make(chan error, 1)
 	go func() { failed <- server.Serve(listener) }()

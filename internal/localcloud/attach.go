@@ -48,8 +48,8 @@ func attachmentPoint(device string) string {
 }
 
 type attachVolumeInput struct {
-	VolumeId   string `query:",required"`
-	InstanceId string `query:",required"`
+	VolumeID   string `query:",required"`
+	InstanceID string `query:",required"`
 	Device     string `query:",required"`
 }
 
@@ -63,10 +63,10 @@ func (c *Cloud) attachVolume(q *call, in *attachVolumeInput) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := c.checkInstance(q.region, in.InstanceId); err != nil {
+	if err := c.checkInstance(q.region, in.InstanceID); err != nil {
 		return nil, err
 	}
-	unlock, err := c.lockVolume(q.ctx, q.region, in.VolumeId)
+	unlock, err := c.lockVolume(q.ctx, q.region, in.VolumeID)
 	if err != nil {
 		return nil, err
 	}
@@ -74,10 +74,10 @@ func (c *Cloud) attachVolume(q *call, in *attachVolumeInput) (any, error) {
 	if _, err := c.reserve(q, in); err != nil {
 		return nil, err
 	}
-	if err := attachNodes(q.ctx, c.files.volume(in.VolumeId), in.VolumeId, names); err != nil {
+	if err := attachNodes(q.ctx, c.files.volume(in.VolumeID), in.VolumeID, names); err != nil {
 		// Whatever was made is gone again; so is the reservation, even when
 		// it was ctx that ended.
-		if undo := c.settle(context.WithoutCancel(q.ctx), q.region, in.VolumeId); undo != nil {
+		if undo := c.settle(context.WithoutCancel(q.ctx), q.region, in.VolumeID); undo != nil {
 			err = errors.Join(err, undo)
 		}
 		if errors.Is(err, errNodeExists) {
@@ -87,7 +87,7 @@ func (c *Cloud) attachVolume(q *call, in *attachVolumeInput) (any, error) {
 	}
 	out := &attachVolumeOutput{}
 	err = c.store.write(q.ctx, func(t *tx) error {
-		v, err := find[volume](t, kindVolume, q.region, in.VolumeId)
+		v, err := find[volume](t, kindVolume, q.region, in.VolumeID)
 		if err != nil {
 			return err
 		}
@@ -104,7 +104,7 @@ func (c *Cloud) reserve(q *call, in *attachVolumeInput) (*volume, error) {
 	var v *volume
 	err := c.store.write(q.ctx, func(t *tx) error {
 		var err error
-		if v, err = find[volume](t, kindVolume, q.region, in.VolumeId); err != nil {
+		if v, err = find[volume](t, kindVolume, q.region, in.VolumeID); err != nil {
 			return err
 		}
 		switch v.state(q.now) {
@@ -115,7 +115,7 @@ func (c *Cloud) reserve(q *call, in *attachVolumeInput) (*volume, error) {
 			return errorf("IncorrectState", "%s is not 'available'.", v.ID)
 		}
 		if v.Zone != c.zone {
-			return errorf("InvalidVolume.ZoneMismatch", "The volume '%s' is not in the same availability zone as instance '%s'", v.ID, in.InstanceId)
+			return errorf("InvalidVolume.ZoneMismatch", "The volume '%s' is not in the same availability zone as instance '%s'", v.ID, in.InstanceID)
 		}
 		others, err := list[volume](t, kindVolume, q.region)
 		if err != nil {
@@ -126,15 +126,15 @@ func (c *Cloud) reserve(q *call, in *attachVolumeInput) (*volume, error) {
 				return errDeviceInUse(in.Device)
 			}
 		}
-		v.Attachment = &attachment{Instance: in.InstanceId, Device: in.Device, Boot: c.boot, Since: q.now}
+		v.Attachment = &attachment{Instance: in.InstanceID, Device: in.Device, Boot: c.boot, Since: q.now}
 		return t.put(v)
 	})
 	return v, err
 }
 
 type detachVolumeInput struct {
-	VolumeId   string `query:",required"`
-	InstanceId string
+	VolumeID   string `query:",required"`
+	InstanceID string
 	Device     string
 	Force      *bool
 }
@@ -144,14 +144,14 @@ type detachVolumeInput struct {
 // EC2. Force changes nothing about that, for no kernel lets a loop device go
 // that is mounted.
 func (c *Cloud) detachVolume(q *call, in *detachVolumeInput) (any, error) {
-	unlock, err := c.lockVolume(q.ctx, q.region, in.VolumeId)
+	unlock, err := c.lockVolume(q.ctx, q.region, in.VolumeID)
 	if err != nil {
 		return nil, err
 	}
 	defer unlock()
 	out := &attachVolumeOutput{}
 	err = c.store.write(q.ctx, func(t *tx) error {
-		v, err := find[volume](t, kindVolume, q.region, in.VolumeId)
+		v, err := find[volume](t, kindVolume, q.region, in.VolumeID)
 		if err != nil {
 			return err
 		}
@@ -159,9 +159,9 @@ func (c *Cloud) detachVolume(q *call, in *detachVolumeInput) (any, error) {
 		switch {
 		case v.state(q.now) != "in-use" || a.Detaching && !a.Detached.IsZero():
 			return errorf("IncorrectState", "Volume '%s' is in the '%s' state.", v.ID, v.state(q.now))
-		case in.InstanceId != "" && in.InstanceId != a.Instance,
+		case in.InstanceID != "" && in.InstanceID != a.Instance,
 			in.Device != "" && attachmentPoint(in.Device) != attachmentPoint(a.Device):
-			return errorf("InvalidAttachment.NotFound", "The volume '%s' is not attached to instance '%s' as device '%s'", v.ID, in.InstanceId, in.Device)
+			return errorf("InvalidAttachment.NotFound", "The volume '%s' is not attached to instance '%s' as device '%s'", v.ID, in.InstanceID, in.Device)
 		}
 		a.Detaching = true
 		out.attachmentXML = v.attachmentXML("detaching")
@@ -171,7 +171,7 @@ func (c *Cloud) detachVolume(q *call, in *detachVolumeInput) (any, error) {
 		return nil, err
 	}
 	// From here on the detaching is a fact, whatever becomes of this request.
-	return out, c.settle(context.WithoutCancel(q.ctx), q.region, in.VolumeId)
+	return out, c.settle(context.WithoutCancel(q.ctx), q.region, in.VolumeID)
 }
 
 // settleVolumes carries on what a look at the host's devices can: detachments

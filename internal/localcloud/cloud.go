@@ -199,13 +199,13 @@ func (c *Cloud) reclaimFiles(ctx context.Context) error {
 			}
 			known[v.ID] = true
 			if !v.Synced && v.Lost == "" && v.Boot == c.boot {
-				c.syncLater(v.Region, kindVolume, v.ID)
+				c.syncLater(ctx, v.Region, kindVolume, v.ID)
 			}
 		}
 		for _, s := range snapshots {
 			known[s.ID] = true
 			if !s.Synced && s.Lost == "" {
-				c.syncLater(s.Region, kindSnapshot, s.ID)
+				c.syncLater(ctx, s.Region, kindSnapshot, s.ID)
 			}
 		}
 		isKnown := func(id string) bool { return known[id] }
@@ -271,7 +271,7 @@ type background struct {
 	group   sync.WaitGroup
 }
 
-func (b *background) start(key string, work func(context.Context)) {
+func (b *background) start(key string, work func()) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.running[key] {
@@ -282,7 +282,7 @@ func (b *background) start(key string, work func(context.Context)) {
 	}
 	b.running[key] = true
 	b.group.Go(func() {
-		work(context.Background())
+		work()
 		b.mu.Lock()
 		defer b.mu.Unlock()
 		delete(b.running, key)

@@ -71,7 +71,7 @@ func (im *image) xml(now time.Time, tags map[string]string) imageXML {
 }
 
 type describeImagesInput struct {
-	ImageId           []string
+	ImageID           []string
 	Owner             []string
 	ExecutableBy      []string
 	IncludeDeprecated *bool // EC2 leaves out only what is deprecated and not the caller's own
@@ -89,11 +89,11 @@ type describeImagesOutput struct {
 func (c *Cloud) describeImages(q *call, in *describeImagesInput) (any, error) {
 	var all []imageXML
 	err := c.store.read(q.ctx, func(t *tx) error {
-		images, err := wanted[image](t, kindImage, q.region, in.ImageId)
+		images, err := wanted[image](t, kindImage, q.region, in.ImageID)
 		if err != nil {
 			return err
 		}
-		tags, err := t.tags(q.region, in.ImageId...)
+		tags, err := t.tags(q.region, in.ImageID...)
 		if err != nil {
 			return err
 		}
@@ -108,7 +108,7 @@ func (c *Cloud) describeImages(q *call, in *describeImagesInput) (any, error) {
 		return nil, err
 	}
 	out := &describeImagesOutput{}
-	out.Images, err = selectPage(q, all, imageFilters, in.filtering, in.paging, &out.next, in.ImageId,
+	out.Images, err = selectPage(q, all, imageFilters, in.filtering, in.paging, &out.next, in.ImageID,
 		func(im imageXML) string { return sortKey(im.created, im.ID) })
 	return out, err
 }

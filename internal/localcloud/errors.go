@@ -42,8 +42,7 @@ func (e *apiError) status() int {
 // asAPIError makes any error one that can be answered: what is not the
 // client's doing is an InternalError that says what went wrong here.
 func asAPIError(err error) *apiError {
-	var api *apiError
-	if errors.As(err, &api) {
+	if api, ok := errors.AsType[*apiError](err); ok {
 		return api
 	}
 	return &apiError{Code: "InternalError", Message: "The local cloud could not do this: " + err.Error()}
@@ -51,8 +50,8 @@ func asAPIError(err error) *apiError {
 
 // hasCode reports whether err is an API error of that code.
 func hasCode(err error, code string) bool {
-	var api *apiError
-	return errors.As(err, &api) && api.Code == code
+	api, ok := errors.AsType[*apiError](err)
+	return ok && api.Code == code
 }
 
 type errorReply struct {

@@ -126,7 +126,5 @@ func number(n int64) []string { return []string{strconv.FormatInt(n, 10)} }
 
 func boolean(b bool) []string { return []string{strconv.FormatBool(b)} }
 
-func moment(at time.Time) []string { return []string{formatTime(at)} }
-
 // formatTime writes a time as EC2 does.
 func formatTime(at time.Time) string { return at.UTC().Format("2006-01-02T15:04:05.000Z") }

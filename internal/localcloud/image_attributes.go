@@ -17,7 +17,7 @@ type launchPermission struct {
 }
 
 type launchPermissionParam struct {
-	UserId                string
+	UserID                string
 	Group                 string
 	OrganizationArn       string
 	OrganizationalUnitArn string
@@ -32,7 +32,7 @@ type valueParam struct {
 }
 
 type modifyImageAttributeInput struct {
-	ImageId          string `query:",required"`
+	ImageID          string `query:",required"`
 	Attribute        string
 	Value            string
 	Description      *valueParam
@@ -42,7 +42,7 @@ type modifyImageAttributeInput struct {
 		Remove []launchPermissionParam
 	}
 	OperationType         string
-	UserId                []string
+	UserID                []string
 	UserGroup             []string
 	OrganizationArn       []string
 	OrganizationalUnitArn []string
@@ -54,7 +54,7 @@ func (c *Cloud) modifyImageAttribute(q *call, in *modifyImageAttributeInput) (an
 	if err != nil {
 		return nil, err
 	}
-	return returnTrue(), c.changeImage(q, in.ImageId, change)
+	return returnTrue(), c.changeImage(q, in.ImageID, change)
 }
 
 // changeImage changes an image that is available.
@@ -127,8 +127,8 @@ func (in *modifyImageAttributeInput) change() (func(*image) error, error) {
 
 func (in *modifyImageAttributeInput) flatLaunchPermissions() []launchPermissionParam {
 	var all []launchPermissionParam
-	for _, id := range in.UserId {
-		all = append(all, launchPermissionParam{UserId: id})
+	for _, id := range in.UserID {
+		all = append(all, launchPermissionParam{UserID: id})
 	}
 	for _, group := range in.UserGroup {
 		all = append(all, launchPermissionParam{Group: group})
@@ -168,7 +168,7 @@ var (
 
 func (p launchPermissionParam) check() (launchPermission, error) {
 	set := 0
-	for _, s := range []string{p.UserId, p.Group, p.OrganizationArn, p.OrganizationalUnitArn} {
+	for _, s := range []string{p.UserID, p.Group, p.OrganizationArn, p.OrganizationalUnitArn} {
 		if s != "" {
 			set++
 		}
@@ -176,8 +176,8 @@ func (p launchPermissionParam) check() (launchPermission, error) {
 	switch {
 	case set != 1:
 		return launchPermission{}, errorf("InvalidParameterCombination", "A launch permission names one of a user, a group, an organization and an organizational unit.")
-	case p.UserId != "" && !accountID.MatchString(p.UserId):
-		return launchPermission{}, errorf("InvalidAMIAttributeItemValue", "Invalid attribute item value \"%s\" for userId item type.", p.UserId)
+	case p.UserID != "" && !accountID.MatchString(p.UserID):
+		return launchPermission{}, errorf("InvalidAMIAttributeItemValue", "Invalid attribute item value \"%s\" for userId item type.", p.UserID)
 	case p.Group != "" && p.Group != "all":
 		return launchPermission{}, errorf("InvalidAMIAttributeItemValue", "Invalid attribute item value \"%s\" for group item type.", p.Group)
 	case p.OrganizationArn != "" && !orgARN.MatchString(p.OrganizationArn):
@@ -185,7 +185,7 @@ func (p launchPermissionParam) check() (launchPermission, error) {
 	case p.OrganizationalUnitArn != "" && !unitARN.MatchString(p.OrganizationalUnitArn):
 		return launchPermission{}, errorf("InvalidAMIAttributeItemValue", "Invalid attribute item value \"%s\" for organizationalUnitArn item type.", p.OrganizationalUnitArn)
 	}
-	return launchPermission{p.UserId, p.Group, p.OrganizationArn, p.OrganizationalUnitArn}, nil
+	return launchPermission{p.UserID, p.Group, p.OrganizationArn, p.OrganizationalUnitArn}, nil
 }
 
 func changeLaunch(add, remove []launchPermissionParam) func(*image) error {
@@ -214,7 +214,7 @@ func changeLaunch(add, remove []launchPermissionParam) func(*image) error {
 }
 
 type imageAttributeInput struct {
-	ImageId   string `query:",required"`
+	ImageID   string `query:",required"`
 	Attribute string `query:",required"`
 }
 
@@ -247,7 +247,7 @@ type describeImageAttributeOutput struct {
 func (c *Cloud) describeImageAttribute(q *call, in *imageAttributeInput) (any, error) {
 	var im *image
 	if err := c.store.read(q.ctx, func(t *tx) (err error) {
-		im, err = findImage(t, q.region, in.ImageId)
+		im, err = findImage(t, q.region, in.ImageID)
 		return err
 	}); err != nil {
 		return nil, err
@@ -290,18 +290,18 @@ func (c *Cloud) resetImageAttribute(q *call, in *imageAttributeInput) (any, erro
 	if in.Attribute != "launchPermission" {
 		return nil, errInvalidValue("attribute", in.Attribute, "Only launchPermission can be reset.")
 	}
-	return returnTrue(), c.changeImage(q, in.ImageId, func(im *image) error {
+	return returnTrue(), c.changeImage(q, in.ImageID, func(im *image) error {
 		im.Launch = nil
 		return nil
 	})
 }
 
 type imageInput struct {
-	ImageId string `query:",required"`
+	ImageID string `query:",required"`
 }
 
 type enableDeprecationInput struct {
-	ImageId     string     `query:",required"`
+	ImageID     string     `query:",required"`
 	DeprecateAt *time.Time `query:",required"`
 }
 
@@ -310,14 +310,14 @@ func (c *Cloud) enableImageDeprecation(q *call, in *enableDeprecationInput) (any
 	if !at.After(q.now) || at.After(q.now.AddDate(10, 0, 0)) {
 		return nil, errInvalidValue("deprecateAt", formatTime(*in.DeprecateAt), "It must be in the future and within ten years.")
 	}
-	return returnTrue(), c.changeImage(q, in.ImageId, func(im *image) error {
+	return returnTrue(), c.changeImage(q, in.ImageID, func(im *image) error {
 		im.Deprecation = at
 		return nil
 	})
 }
 
 func (c *Cloud) disableImageDeprecation(q *call, in *imageInput) (any, error) {
-	return returnTrue(), c.changeImage(q, in.ImageId, func(im *image) error {
+	return returnTrue(), c.changeImage(q, in.ImageID, func(im *image) error {
 		im.Deprecation = time.Time{}
 		return nil
 	})
@@ -346,7 +346,7 @@ func (im *image) protection(now time.Time) string {
 func (im *image) protected(now time.Time) bool { return im.protection(now) != protectionOff }
 
 type enableProtectionInput struct {
-	ImageId      string `query:",required"`
+	ImageID      string `query:",required"`
 	WithCooldown *bool
 }
 
@@ -357,7 +357,7 @@ type returnStringOutput struct {
 
 func (c *Cloud) enableImageProtection(q *call, in *enableProtectionInput) (any, error) {
 	out := &returnStringOutput{}
-	return out, c.changeImage(q, in.ImageId, func(im *image) error {
+	return out, c.changeImage(q, in.ImageID, func(im *image) error {
 		im.Protection, im.ProtectedUntil = protectionOn, time.Time{}
 		if in.WithCooldown != nil && *in.WithCooldown {
 			im.Protection = protectionCooldown
@@ -369,7 +369,7 @@ func (c *Cloud) enableImageProtection(q *call, in *enableProtectionInput) (any, 
 
 func (c *Cloud) disableImageProtection(q *call, in *imageInput) (any, error) {
 	out := &returnStringOutput{}
-	return out, c.changeImage(q, in.ImageId, func(im *image) error {
+	return out, c.changeImage(q, in.ImageID, func(im *image) error {
 		switch {
 		case im.Protection != protectionCooldown:
 			im.Protection = protectionOff

@@ -96,14 +96,14 @@ type mappingParam struct {
 	VirtualName string
 	NoDevice    *string
 	Ebs         *struct {
-		SnapshotId          string
+		SnapshotID          string
 		VolumeSize          *int64
 		VolumeType          string
 		Iops                *int64
 		Throughput          *int64
 		DeleteOnTermination *bool
 		Encrypted           *bool
-		KmsKeyId            string
+		KmsKeyID            string
 	}
 }
 
@@ -118,8 +118,8 @@ type registerImageInput struct {
 	EnaSupport         *bool
 	SriovNetSupport    string
 	UefiData           string
-	KernelId           string
-	RamdiskId          string
+	KernelID           string
+	RamdiskID          string
 	RootDeviceName     string
 	BlockDeviceMapping []mappingParam
 	tagging
@@ -201,7 +201,7 @@ func (in *registerImageInput) image(q *call) (*image, error) {
 		// The defaults are EC2's, as out of date as they are.
 		Architecture: or(in.Architecture, "i386"), Virt: or(in.VirtualizationType, "paravirtual"),
 		BootMode: in.BootMode, TPM: in.TpmSupport, IMDS: in.ImdsSupport, SRIOV: in.SriovNetSupport, UEFIData: in.UefiData,
-		ENA: in.EnaSupport != nil && *in.EnaSupport, Kernel: in.KernelId, Ramdisk: in.RamdiskId,
+		ENA: in.EnaSupport != nil && *in.EnaSupport, Kernel: in.KernelID, Ramdisk: in.RamdiskID,
 		RootDevice: in.RootDeviceName, Created: q.now, Protection: "disabled",
 	}
 	for _, p := range []struct {
@@ -264,7 +264,7 @@ func (p mappingParam) mapping(t *tx, q *call) (mapping, error) {
 	if p.VirtualName != "" || p.NoDevice != nil {
 		return m, errorf("InvalidBlockDeviceMapping", "The mapping of '%s' says more than one thing.", p.DeviceName)
 	}
-	e := &mappingEBS{Snapshot: p.Ebs.SnapshotId, DeleteOnTermination: true}
+	e := &mappingEBS{Snapshot: p.Ebs.SnapshotID, DeleteOnTermination: true}
 	if p.Ebs.DeleteOnTermination != nil {
 		e.DeleteOnTermination = *p.Ebs.DeleteOnTermination
 	}
@@ -282,9 +282,9 @@ func (p mappingParam) mapping(t *tx, q *call) (mapping, error) {
 	case p.Ebs.VolumeSize == nil:
 		return m, errMissing("volumeSize")
 	case p.Ebs.Encrypted != nil && *p.Ebs.Encrypted:
-		e.Encrypted, e.KMSKey = true, kmsKey(q.region, p.Ebs.KmsKeyId)
+		e.Encrypted, e.KMSKey = true, kmsKey(q.region, p.Ebs.KmsKeyID)
 	}
-	if p.Ebs.KmsKeyId != "" && !e.Encrypted {
+	if p.Ebs.KmsKeyID != "" && !e.Encrypted {
 		return m, errorf("InvalidParameterDependency", "The parameter KmsKeyId requires the parameter Encrypted to be set.")
 	}
 	shape, err := checkShape(or(p.Ebs.VolumeType, "standard"), e.Size, p.Ebs.Iops, p.Ebs.Throughput)
@@ -316,7 +316,7 @@ func (e *mappingEBS) takeFrom(t *tx, q *call) error {
 }
 
 type deregisterImageInput struct {
-	ImageId                   string `query:",required"`
+	ImageID                   string `query:",required"`
 	DeleteAssociatedSnapshots *bool
 }
 
@@ -335,7 +335,7 @@ func (c *Cloud) deregisterImage(q *call, in *deregisterImageInput) (any, error) 
 	out := &deregisterImageOutput{Return: true}
 	var drop []string
 	err := c.store.write(q.ctx, func(t *tx) error {
-		im, err := findImage(t, q.region, in.ImageId)
+		im, err := findImage(t, q.region, in.ImageID)
 		if err != nil {
 			return err
 		}
@@ -403,11 +403,11 @@ func findImage(t *tx, region, id string) (*image, error) {
 
 type copyImageInput struct {
 	SourceRegion                          string `query:",required"`
-	SourceImageId                         string `query:",required"`
+	SourceImageID                         string `query:",required"`
 	Name                                  string `query:",required"`
 	Description                           string
 	Encrypted                             *bool
-	KmsKeyId                              string
+	KmsKeyID                              string
 	CopyImageTags                         *bool
 	ClientToken                           string
 	SnapshotCopyCompletionDurationMinutes *int64
@@ -444,11 +444,11 @@ func (c *Cloud) copyImage(q *call, in *copyImageInput) (any, error) {
 		}
 		out.ID = im.ID
 		if in.CopyImageTags != nil && *in.CopyImageTags {
-			all, err := t.tags(in.SourceRegion, in.SourceImageId)
+			all, err := t.tags(in.SourceRegion, in.SourceImageID)
 			if err != nil {
 				return err
 			}
-			if err := t.tag(q.region, im.ID, all[in.SourceImageId]); err != nil {
+			if err := t.tag(q.region, im.ID, all[in.SourceImageID]); err != nil {
 				return err
 			}
 		}
@@ -469,7 +469,7 @@ func (c *Cloud) copyImage(q *call, in *copyImageInput) (any, error) {
 // copyOf stores the copy of an image and of its snapshots. With an error it
 // still returns the copy when files have been made for it.
 func (c *Cloud) copyOf(q *call, t *tx, in *copyImageInput, snapshotTags map[string]string) (*image, error) {
-	source, err := findImage(t, in.SourceRegion, in.SourceImageId)
+	source, err := findImage(t, in.SourceRegion, in.SourceImageID)
 	if err != nil {
 		return nil, err
 	}
@@ -494,7 +494,7 @@ func (c *Cloud) copyOf(q *call, t *tx, in *copyImageInput, snapshotTags map[stri
 			}
 			moved += s.Bytes
 			description := fmt.Sprintf("Copied for DestinationAmi %s from SourceAmi %s for SourceSnapshot %s.", im.ID, source.ID, s.ID)
-			if s, err = c.duplicate(q, t, s, description, copyEncryption{in.Encrypted, in.KmsKeyId}); err != nil {
+			if s, err = c.duplicate(q, t, s, description, copyEncryption{in.Encrypted, in.KmsKeyID}); err != nil {
 				return &im, err
 			}
 			ebs := *m.EBS

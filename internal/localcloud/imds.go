@@ -22,9 +22,9 @@ var metadataPath = regexp.MustCompile(`^/(latest|[0-9]{4}-[0-9]{2}-[0-9]{2}|1\.0
 func isMetadataPath(path string) bool { return metadataPath.MatchString(path) }
 
 const (
-	tokenHeader    = "X-Aws-Ec2-Metadata-Token"
-	tokenTTLHeader = "X-Aws-Ec2-Metadata-Token-Ttl-Seconds"
-	maxTokenTTL    = 21600 // six hours
+	tokenHeader    = "X-Aws-Ec2-Metadata-Token"             //nolint:gosec // a name
+	tokenTTLHeader = "X-Aws-Ec2-Metadata-Token-Ttl-Seconds" //nolint:gosec // a name
+	maxTokenTTL    = 21600                                  // six hours
 )
 
 // metadataTokens are the session tokens that were given out and when they end.

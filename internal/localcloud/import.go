@@ -149,14 +149,14 @@ func (c *Cloud) checkImport(q *call, in ImportInput) error {
 
 // plainError words an API's error for somebody who has not called an API.
 func plainError(err error) error {
-	var api *apiError
+	api, ok := errors.AsType[*apiError](err)
 	switch {
-	case hasCode(err, "InvalidAMIName.Duplicate") && errors.As(err, &api):
+	case !ok:
+		return err
+	case api.Code == "InvalidAMIName.Duplicate":
 		return fmt.Errorf("%w: %s; give another name", ErrDuplicateName, api.Message)
-	case errors.As(err, &api):
-		return errors.New(api.Message)
 	}
-	return err
+	return errors.New(api.Message)
 }
 
 func (im *image) summary(now time.Time, tags map[string]string, snapshots map[string]*snapshot) Image {

@@ -68,7 +68,7 @@ func (c *Cloud) checkInstance(region, id string) error {
 }
 
 type describeInstancesInput struct {
-	InstanceId []string
+	InstanceID []string
 	filtering
 	paging
 }
@@ -124,7 +124,7 @@ type describeInstancesOutput struct {
 }
 
 func (c *Cloud) describeInstances(q *call, in *describeInstancesInput) (any, error) {
-	for _, id := range in.InstanceId {
+	for _, id := range in.InstanceID {
 		if err := c.checkInstance(q.region, id); err != nil {
 			return nil, err
 		}
@@ -141,7 +141,7 @@ func (c *Cloud) describeInstances(q *call, in *describeInstancesInput) (any, err
 		all = append(all, instance)
 	}
 	out := &describeInstancesOutput{}
-	instances, err := selectPage(q, all, instanceFilters, in.filtering, in.paging, &out.next, in.InstanceId,
+	instances, err := selectPage(q, all, instanceFilters, in.filtering, in.paging, &out.next, in.InstanceID,
 		func(i instanceXML) string { return i.ID })
 	for _, i := range instances {
 		out.Reservations = append(out.Reservations, reservationXML{"r-" + strings.TrimPrefix(i.ID, "i-"), AccountID, []instanceXML{i}})
@@ -258,8 +258,8 @@ func (c *Cloud) describeInstanceTypes(q *call, in *describeInstanceTypesInput) (
 // The local cloud has no network. Clients that look for one find none.
 
 type describeNetworkInput struct {
-	VpcId    []string
-	SubnetId []string
+	VpcID    []string
+	SubnetID []string
 	filtering
 	paging
 }
@@ -275,14 +275,14 @@ type describeSubnetsOutput struct {
 }
 
 func (c *Cloud) describeVpcs(_ *call, in *describeNetworkInput) (any, error) {
-	if id := slices.Concat(in.VpcId, in.SubnetId); len(id) > 0 {
+	if id := slices.Concat(in.VpcID, in.SubnetID); len(id) > 0 {
 		return nil, errorf("InvalidVpcID.NotFound", "The vpc ID '%s' does not exist", id[0])
 	}
 	return &describeVpcsOutput{}, nil
 }
 
 func (c *Cloud) describeSubnets(_ *call, in *describeNetworkInput) (any, error) {
-	if id := slices.Concat(in.SubnetId, in.VpcId); len(id) > 0 {
+	if id := slices.Concat(in.SubnetID, in.VpcID); len(id) > 0 {
 		return nil, errorf("InvalidSubnetID.NotFound", "The subnet ID '%s' does not exist", id[0])
 	}
 	return &describeSubnetsOutput{}, nil

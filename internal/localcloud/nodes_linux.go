@@ -270,9 +270,7 @@ func unlinkNodes(devices []loop.Device, volumeID string, names []string) error {
 	// Where udev does not run the folders are of our making; a folder with
 	// something in it refuses.
 	for dir := filepath.Dir(byID); dir != "/dev"; dir = filepath.Dir(dir) {
-		if os.Remove(dir) != nil {
-			break
-		}
+		_ = os.Remove(dir)
 	}
 	return nil
 }

@@ -10,7 +10,8 @@ import (
 )
 
 // decodeQuery fills the struct that dst points to from the parameters of an EC2
-// query request. A field is called like its parameter, or as its tag
+// query request. A field is called like its parameter, in Go's
+// spelling (VolumeID for VolumeId), or as its tag
 // `query:"Name"` says; `query:"Name,required"` makes it one that must be there.
 // Lists are numbered from 1 (`VolumeId.1`), members of structs follow a dot
 // (`TagSpecification.1.Tag.2.Key`). Pointers stay nil for what was not given.
@@ -128,7 +129,7 @@ func (t *paramTree) decodeStruct(v reflect.Value, prefix string) error {
 		}
 		tag, required := strings.CutSuffix(field.Tag.Get("query"), ",required")
 		if tag == "" {
-			tag = field.Name
+			tag = parameterName(field.Name)
 		}
 		name := tag
 		if prefix != "" {
@@ -146,6 +147,17 @@ func (t *paramTree) decodeStruct(v reflect.Value, prefix string) error {
 		}
 	}
 	return nil
+}
+
+// parameterName is what EC2 calls the parameter that Go's style names so.
+func parameterName(field string) string {
+	if base, ok := strings.CutSuffix(field, "ID"); ok {
+		return base + "Id"
+	}
+	if base, ok := strings.CutSuffix(field, "URL"); ok {
+		return base + "Url"
+	}
+	return field
 }
 
 func (t *paramTree) decodeList(v reflect.Value, prefix string) error {

@@ -90,7 +90,7 @@ func (c *Cloud) describeRegions(q *call, in *describeRegionsInput) (any, error) 
 
 type describeZonesInput struct {
 	ZoneName             []string
-	ZoneId               []string
+	ZoneID               []string
 	AllAvailabilityZones *bool
 	filtering
 }
@@ -127,7 +127,7 @@ func (c *Cloud) describeZones(q *call, in *describeZonesInput) (any, error) {
 			return nil, errorf("InvalidParameterValue", "Invalid availability zone: [%s]", name)
 		}
 	}
-	for _, id := range in.ZoneId {
+	for _, id := range in.ZoneID {
 		if zoneByID(q.region, id) == "" {
 			return nil, errorf("InvalidParameterValue", "Invalid availability zone-id: [%s]", id)
 		}
@@ -143,8 +143,8 @@ func (c *Cloud) describeZones(q *call, in *describeZonesInput) (any, error) {
 			OptIn: "opt-in-not-required", Region: q.region, Name: name, ID: zoneID(name),
 			Group: q.region, Border: q.region, Type: "availability-zone", State: "available",
 		}
-		asked := len(in.ZoneName) == 0 && len(in.ZoneId) == 0 ||
-			slices.Contains(in.ZoneName, name) || slices.Contains(in.ZoneId, z.ID)
+		asked := len(in.ZoneName) == 0 && len(in.ZoneID) == 0 ||
+			slices.Contains(in.ZoneName, name) || slices.Contains(in.ZoneID, z.ID)
 		if asked && matches(z) {
 			out.Zones = append(out.Zones, z)
 		}

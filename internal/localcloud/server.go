@@ -90,6 +90,7 @@ func (c *Cloud) Transport() http.RoundTripper { return transport{c} }
 
 type transport struct{ cloud *Cloud }
 
+// RoundTrip implements [http.RoundTripper].
 func (t transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	var body io.ReadCloser = http.NoBody
 	if r.Body != nil {
@@ -123,8 +124,12 @@ type buffered struct {
 	body   bytes.Buffer
 }
 
-func (b *buffered) Header() http.Header         { return b.header }
-func (b *buffered) WriteHeader(status int)      { b.status = status }
+// Header implements [http.ResponseWriter].
+func (b *buffered) Header() http.Header { return b.header }
+
+// WriteHeader implements [http.ResponseWriter].
+func (b *buffered) WriteHeader(status int) { b.status = status }
+
 func (b *buffered) Write(p []byte) (int, error) { return b.body.Write(p) }
 
 // Handler returns the cloud as an HTTP handler for a listener on loopback. It
@@ -176,9 +181,8 @@ func (c *Cloud) serveQuery(w http.ResponseWriter, r *http.Request) error {
 	if errors.Is(err, errAnswerLost) {
 		return err
 	}
-	if q.ctx.Err() != nil {
-		// The client has gone; in the process its transport says so.
-		return context.Cause(q.ctx)
+	if gone := context.Cause(r.Context()); gone != nil {
+		return gone // so has the client
 	}
 	if err != nil {
 		api := asAPIError(err)

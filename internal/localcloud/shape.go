@@ -81,7 +81,7 @@ func (s *volumeShape) setIOPS(rules volumeType, iops *int64) error {
 }
 
 type modifyVolumeInput struct {
-	VolumeId           string `query:",required"`
+	VolumeID           string `query:",required"`
 	Size               *int64
 	VolumeType         string
 	Iops               *int64
@@ -131,14 +131,14 @@ func (c *Cloud) modifyVolume(q *call, in *modifyVolumeInput) (any, error) {
 	if in.Size == nil && in.VolumeType == "" && in.Iops == nil && in.Throughput == nil {
 		return nil, errorf("InvalidParameterCombination", "At least one of size, volumeType, iops and throughput must be specified.")
 	}
-	unlock, err := c.lockVolume(q.ctx, q.region, in.VolumeId)
+	unlock, err := c.lockVolume(q.ctx, q.region, in.VolumeID)
 	if err != nil {
 		return nil, err
 	}
 	defer unlock()
 	out := &modifyVolumeOutput{}
 	err = c.store.write(q.ctx, func(t *tx) error {
-		v, err := find[volume](t, kindVolume, q.region, in.VolumeId)
+		v, err := find[volume](t, kindVolume, q.region, in.VolumeID)
 		if err != nil {
 			return err
 		}
@@ -201,7 +201,7 @@ func (c *Cloud) modify(q *call, v *volume, in *modifyVolumeInput) error {
 }
 
 type describeModificationsInput struct {
-	VolumeId []string
+	VolumeID []string
 	filtering
 	paging
 }
@@ -225,7 +225,7 @@ var modificationFilters = filters[modificationXML]{fields: map[string]func(modif
 func (c *Cloud) describeModifications(q *call, in *describeModificationsInput) (any, error) {
 	var all []modificationXML
 	err := c.store.read(q.ctx, func(t *tx) error {
-		volumes, err := wanted[volume](t, kindVolume, q.region, in.VolumeId)
+		volumes, err := wanted[volume](t, kindVolume, q.region, in.VolumeID)
 		if err != nil {
 			return err
 		}
@@ -233,7 +233,7 @@ func (c *Cloud) describeModifications(q *call, in *describeModificationsInput) (
 			switch {
 			case v.Modification != nil && v.Deleted.IsZero():
 				all = append(all, v.Modification.xml(v.ID, q.now))
-			case slices.Contains(in.VolumeId, v.ID):
+			case slices.Contains(in.VolumeID, v.ID):
 				return errorf("InvalidVolumeModification.NotFound", "Modification for volume '%s' does not exist.", v.ID)
 			}
 		}
@@ -244,7 +244,7 @@ func (c *Cloud) describeModifications(q *call, in *describeModificationsInput) (
 	}
 	slices.SortFunc(all, func(a, b modificationXML) int { return a.start.Compare(b.start) })
 	out := &describeModificationsOutput{}
-	out.Modifications, err = selectPage(q, all, modificationFilters, in.filtering, in.paging, &out.next, in.VolumeId,
+	out.Modifications, err = selectPage(q, all, modificationFilters, in.filtering, in.paging, &out.next, in.VolumeID,
 		func(m modificationXML) string { return sortKey(m.start, m.VolumeID) })
 	return out, err
 }

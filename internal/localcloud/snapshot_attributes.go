@@ -3,15 +3,15 @@ package localcloud
 import "slices"
 
 type volumePermissionParam struct {
-	UserId string
+	UserID string
 	Group  string
 }
 
 type modifySnapshotAttributeInput struct {
-	SnapshotId             string `query:",required"`
+	SnapshotID             string `query:",required"`
 	Attribute              string
 	OperationType          string
-	UserId                 []string
+	UserID                 []string
 	UserGroup              []string
 	CreateVolumePermission *struct {
 		Add    []volumePermissionParam
@@ -28,8 +28,8 @@ func (c *Cloud) modifySnapshotAttribute(q *call, in *modifySnapshotAttributeInpu
 		add, remove = in.CreateVolumePermission.Add, in.CreateVolumePermission.Remove
 	}
 	var flat []volumePermissionParam
-	for _, id := range in.UserId {
-		flat = append(flat, volumePermissionParam{UserId: id})
+	for _, id := range in.UserID {
+		flat = append(flat, volumePermissionParam{UserID: id})
 	}
 	for _, group := range in.UserGroup {
 		flat = append(flat, volumePermissionParam{Group: group})
@@ -46,15 +46,15 @@ func (c *Cloud) modifySnapshotAttribute(q *call, in *modifySnapshotAttributeInpu
 	if len(add)+len(remove) == 0 {
 		return nil, errMissing("createVolumePermission")
 	}
-	return returnTrue(), c.changeSnapshot(q, in.SnapshotId, func(s *snapshot) error {
+	return returnTrue(), c.changeSnapshot(q, in.SnapshotID, func(s *snapshot) error {
 		for _, p := range add {
 			if err := p.check(s); err != nil {
 				return err
 			}
 			if p.Group == "all" {
 				s.Public = true
-			} else if !slices.Contains(s.Users, p.UserId) {
-				s.Users = append(s.Users, p.UserId)
+			} else if !slices.Contains(s.Users, p.UserID) {
+				s.Users = append(s.Users, p.UserID)
 			}
 		}
 		for _, p := range remove {
@@ -64,7 +64,7 @@ func (c *Cloud) modifySnapshotAttribute(q *call, in *modifySnapshotAttributeInpu
 			if p.Group == "all" {
 				s.Public = false
 			}
-			s.Users = slices.DeleteFunc(s.Users, func(id string) bool { return id == p.UserId })
+			s.Users = slices.DeleteFunc(s.Users, func(id string) bool { return id == p.UserID })
 		}
 		return nil
 	})
@@ -74,12 +74,12 @@ func (c *Cloud) modifySnapshotAttribute(q *call, in *modifySnapshotAttributeInpu
 // to be added to, nil when it is to be removed.
 func (p volumePermissionParam) check(s *snapshot) error {
 	switch {
-	case (p.UserId == "") == (p.Group == ""):
+	case (p.UserID == "") == (p.Group == ""):
 		return errorf("InvalidParameterCombination", "A permission names either a user or a group.")
 	case p.Group != "" && p.Group != "all":
 		return errInvalidValue("group", p.Group, "It must be all.")
-	case p.UserId != "" && !accountID.MatchString(p.UserId):
-		return errorf("InvalidUserID.Malformed", "Invalid user id: \"%s\"", p.UserId)
+	case p.UserID != "" && !accountID.MatchString(p.UserID):
+		return errorf("InvalidUserID.Malformed", "Invalid user id: \"%s\"", p.UserID)
 	case p.Group == "all" && s != nil && s.Encrypted:
 		return errorf("InvalidParameterValue", "The snapshot '%s' is encrypted and cannot be made public.", s.ID)
 	}
@@ -100,7 +100,7 @@ func (c *Cloud) changeSnapshot(q *call, id string, change func(*snapshot) error)
 }
 
 type snapshotAttributeInput struct {
-	SnapshotId string `query:",required"`
+	SnapshotID string `query:",required"`
 	Attribute  string `query:",required"`
 }
 
@@ -119,7 +119,7 @@ type describeSnapshotAttributeOutput struct {
 func (c *Cloud) describeSnapshotAttribute(q *call, in *snapshotAttributeInput) (any, error) {
 	var s *snapshot
 	if err := c.store.read(q.ctx, func(t *tx) (err error) {
-		s, err = find[snapshot](t, kindSnapshot, q.region, in.SnapshotId)
+		s, err = find[snapshot](t, kindSnapshot, q.region, in.SnapshotID)
 		return err
 	}); err != nil {
 		return nil, err
@@ -146,7 +146,7 @@ func (c *Cloud) resetSnapshotAttribute(q *call, in *snapshotAttributeInput) (any
 	if in.Attribute != "createVolumePermission" {
 		return nil, errInvalidValue("attribute", in.Attribute, "Only createVolumePermission can be reset.")
 	}
-	return returnTrue(), c.changeSnapshot(q, in.SnapshotId, func(s *snapshot) error {
+	return returnTrue(), c.changeSnapshot(q, in.SnapshotID, func(s *snapshot) error {
 		s.Users, s.Public = nil, false
 		return nil
 	})

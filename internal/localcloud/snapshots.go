@@ -2,7 +2,6 @@ package localcloud
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -104,7 +103,7 @@ func (s *snapshot) xml(now time.Time, tags map[string]string) snapshotXML {
 }
 
 type createSnapshotInput struct {
-	VolumeId    string `query:",required"`
+	VolumeID    string `query:",required"`
 	Description string
 	tagging
 }
@@ -130,14 +129,14 @@ func (c *Cloud) createSnapshot(q *call, in *createSnapshotInput) (any, error) {
 		return nil, err
 	}
 	defer ws.remove()
-	unlock, err := c.lockVolume(q.ctx, q.region, in.VolumeId)
+	unlock, err := c.lockVolume(q.ctx, q.region, in.VolumeID)
 	if err != nil {
 		return nil, err
 	}
 	defer unlock()
 	var v *volume
 	if err := c.store.read(q.ctx, func(t *tx) (err error) {
-		v, err = find[volume](t, kindVolume, q.region, in.VolumeId)
+		v, err = find[volume](t, kindVolume, q.region, in.VolumeID)
 		return err
 	}); err != nil {
 		return nil, err
@@ -155,7 +154,7 @@ func (c *Cloud) createSnapshot(q *call, in *createSnapshotInput) (any, error) {
 	if err := c.storeSnapshot(q, s, ws, tags[kindSnapshot]); err != nil {
 		return nil, err
 	}
-	c.syncLater(q.region, kindSnapshot, s.ID)
+	c.syncLater(q.ctx, q.region, kindSnapshot, s.ID)
 	return &createSnapshotOutput{snapshotXML: s.xml(q.now, tags[kindSnapshot])}, nil
 }
 
@@ -190,27 +189,27 @@ func (c *Cloud) storeSnapshot(q *call, s *snapshot, ws *workspace, tags map[stri
 }
 
 type snapshotInput struct {
-	SnapshotId string `query:",required"`
+	SnapshotID string `query:",required"`
 }
 
 func (c *Cloud) deleteSnapshot(q *call, in *snapshotInput) (any, error) {
 	err := c.store.write(q.ctx, func(t *tx) error {
-		if _, err := find[snapshot](t, kindSnapshot, q.region, in.SnapshotId); err != nil {
+		if _, err := find[snapshot](t, kindSnapshot, q.region, in.SnapshotID); err != nil {
 			return err
 		}
-		users, err := imagesOf(t, q.region, in.SnapshotId)
+		users, err := imagesOf(t, q.region, in.SnapshotID)
 		if err != nil {
 			return err
 		}
 		if len(users) > 0 {
-			return errorf("InvalidSnapshot.InUse", "The snapshot %s is currently in use by %s", in.SnapshotId, strings.Join(users, ", "))
+			return errorf("InvalidSnapshot.InUse", "The snapshot %s is currently in use by %s", in.SnapshotID, strings.Join(users, ", "))
 		}
-		return t.drop(in.SnapshotId)
+		return t.drop(in.SnapshotID)
 	})
 	if err != nil {
 		return nil, err
 	}
-	return returnTrue(), c.files.discard(c.files.snapshot(in.SnapshotId))
+	return returnTrue(), c.files.discard(c.files.snapshot(in.SnapshotID))
 }
 
 // imagesOf returns the images that a snapshot is part of.
@@ -230,12 +229,12 @@ func imagesOf(t *tx, region, snapshotID string) ([]string, error) {
 
 type copySnapshotInput struct {
 	SourceRegion              string `query:",required"`
-	SourceSnapshotId          string `query:",required"`
+	SourceSnapshotID          string `query:",required"`
 	DestinationRegion         string
 	Description               string
 	Encrypted                 *bool
-	KmsKeyId                  string
-	PresignedUrl              string
+	KmsKeyID                  string
+	PresignedURL              string
 	CompletionDurationMinutes *int64
 	tagging
 }
@@ -260,10 +259,10 @@ func (c *Cloud) copySnapshot(q *call, in *copySnapshotInput) (any, error) {
 	if m := in.CompletionDurationMinutes; m != nil && (*m < 15 || *m > 2880 || *m%15 != 0) {
 		return nil, errInvalidValue("completionDurationMinutes", fmt.Sprint(*m), "It must be a multiple of 15 between 15 and 2880.")
 	}
-	encryption := copyEncryption{in.Encrypted, in.KmsKeyId}
+	encryption := copyEncryption{in.Encrypted, in.KmsKeyID}
 	var s *snapshot
 	err = c.store.write(q.ctx, func(t *tx) error {
-		source, err := find[snapshot](t, kindSnapshot, in.SourceRegion, in.SourceSnapshotId)
+		source, err := find[snapshot](t, kindSnapshot, in.SourceRegion, in.SourceSnapshotID)
 		if err != nil {
 			return err
 		}
@@ -323,7 +322,7 @@ func (c *Cloud) duplicate(q *call, t *tx, source *snapshot, description string, 
 }
 
 type describeSnapshotsInput struct {
-	SnapshotId   []string
+	SnapshotID   []string
 	Owner        []string
 	RestorableBy []string
 	filtering
@@ -339,17 +338,17 @@ type describeSnapshotsOutput struct {
 func (c *Cloud) describeSnapshots(q *call, in *describeSnapshotsInput) (any, error) {
 	var all []snapshotXML
 	err := c.store.read(q.ctx, func(t *tx) error {
-		snapshots, err := wanted[snapshot](t, kindSnapshot, q.region, in.SnapshotId)
+		snapshots, err := wanted[snapshot](t, kindSnapshot, q.region, in.SnapshotID)
 		if err != nil {
 			return err
 		}
-		tags, err := t.tags(q.region, in.SnapshotId...)
+		tags, err := t.tags(q.region, in.SnapshotID...)
 		if err != nil {
 			return err
 		}
 		for _, s := range snapshots {
 			if !s.Synced && s.Lost == "" {
-				c.syncLater(q.region, kindSnapshot, s.ID)
+				c.syncLater(q.ctx, q.region, kindSnapshot, s.ID)
 			}
 			if isOwner(in.Owner) && s.restorable(in.RestorableBy) {
 				all = append(all, s.xml(q.now, tags[s.ID]))
@@ -361,7 +360,7 @@ func (c *Cloud) describeSnapshots(q *call, in *describeSnapshotsInput) (any, err
 		return nil, err
 	}
 	out := &describeSnapshotsOutput{}
-	out.Snapshots, err = selectPage(q, all, snapshotFilters, in.filtering, in.paging, &out.next, in.SnapshotId,
+	out.Snapshots, err = selectPage(q, all, snapshotFilters, in.filtering, in.paging, &out.next, in.SnapshotID,
 		func(s snapshotXML) string { return sortKey(s.created, s.ID) })
 	return out, err
 }
@@ -398,9 +397,10 @@ var snapshotFilters = filters[snapshotXML]{
 // syncLater brings the data of a new volume or snapshot to the disk, beside
 // the answer; Close waits for it. When this process is killed first, the next
 // that looks at the snapshot sees to it.
-func (c *Cloud) syncLater(region string, k kind, id string) {
-	c.syncing.start(id, func(ctx context.Context) {
-		if err := c.syncData(ctx, region, k, id); err != nil && !errors.Is(err, context.Canceled) {
+func (c *Cloud) syncLater(ctx context.Context, region string, k kind, id string) {
+	ctx = context.WithoutCancel(ctx)
+	c.syncing.start(id, func() {
+		if err := c.syncData(ctx, region, k, id); err != nil {
 			c.logf("bring %s to the disk: %v", id, err)
 		}
 	})

@@ -115,6 +115,7 @@ func (s *store) migrate(ctx context.Context) error {
 	})
 }
 
+// Close ends all connections.
 func (s *store) Close() error { return errors.Join(s.readers.Close(), s.writer.Close()) }
 
 // tx is a transaction: a stable view of the store, and for a writer the right

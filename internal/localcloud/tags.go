@@ -148,12 +148,12 @@ func tagsXML(tags map[string]string) []tagXML {
 }
 
 type tagsInput struct {
-	ResourceId []string
+	ResourceID []string
 	Tag        []tagParam
 }
 
 func (c *Cloud) createTags(q *call, in *tagsInput) (any, error) {
-	if len(in.ResourceId) == 0 {
+	if len(in.ResourceID) == 0 {
 		return nil, errMissing("resourceIdSet")
 	}
 	if len(in.Tag) == 0 {
@@ -164,7 +164,7 @@ func (c *Cloud) createTags(q *call, in *tagsInput) (any, error) {
 		return nil, err
 	}
 	return returnTrue(), c.store.write(q.ctx, func(t *tx) error {
-		for _, id := range in.ResourceId {
+		for _, id := range in.ResourceID {
 			if err := c.exists(t, q.region, id); err != nil {
 				return err
 			}
@@ -177,7 +177,7 @@ func (c *Cloud) createTags(q *call, in *tagsInput) (any, error) {
 }
 
 func (c *Cloud) deleteTags(q *call, in *tagsInput) (any, error) {
-	if len(in.ResourceId) == 0 {
+	if len(in.ResourceID) == 0 {
 		return nil, errMissing("resourceIdSet")
 	}
 	for _, tag := range in.Tag {
@@ -186,7 +186,7 @@ func (c *Cloud) deleteTags(q *call, in *tagsInput) (any, error) {
 		}
 	}
 	return returnTrue(), c.store.write(q.ctx, func(t *tx) error {
-		for _, id := range in.ResourceId {
+		for _, id := range in.ResourceID {
 			if err := c.exists(t, q.region, id); err != nil {
 				return err
 			}

@@ -187,14 +187,14 @@ func kmsKey(region, id string) string {
 
 type createVolumeInput struct {
 	AvailabilityZone         string
-	AvailabilityZoneId       string
+	AvailabilityZoneID       string
 	Size                     *int64
-	SnapshotId               string
+	SnapshotID               string
 	VolumeType               string
 	Iops                     *int64
 	Throughput               *int64
 	Encrypted                *bool
-	KmsKeyId                 string
+	KmsKeyID                 string
 	VolumeInitializationRate *int64
 	MultiAttachEnabled       *bool
 	ClientToken              string
@@ -230,7 +230,7 @@ func (c *Cloud) createVolume(q *call, in *createVolumeInput) (any, error) {
 		})
 		return &createVolumeOutput{volumeXML: made.xml(q.now, tags)}, err
 	}
-	c.syncLater(q.region, kindVolume, v.ID)
+	c.syncLater(q.ctx, q.region, kindVolume, v.ID)
 	return &createVolumeOutput{volumeXML: made.xml(q.now, tags)}, nil
 }
 
@@ -238,12 +238,12 @@ func (c *Cloud) createVolume(q *call, in *createVolumeInput) (any, error) {
 // alone decides it.
 func (c *Cloud) newVolume(q *call, in *createVolumeInput) (*volume, map[string]string, error) {
 	zone := in.AvailabilityZone
-	if in.AvailabilityZoneId != "" {
+	if in.AvailabilityZoneID != "" {
 		if zone != "" {
 			return nil, nil, errorf("InvalidParameterCombination", "The parameters AvailabilityZone and AvailabilityZoneId cannot be used together")
 		}
-		if zone = zoneByID(q.region, in.AvailabilityZoneId); zone == "" {
-			return nil, nil, errorf("InvalidZone.NotFound", "The zone '%s' does not exist.", in.AvailabilityZoneId)
+		if zone = zoneByID(q.region, in.AvailabilityZoneID); zone == "" {
+			return nil, nil, errorf("InvalidZone.NotFound", "The zone '%s' does not exist.", in.AvailabilityZoneID)
 		}
 	}
 	if zone == "" {
@@ -255,7 +255,7 @@ func (c *Cloud) newVolume(q *call, in *createVolumeInput) (*volume, map[string]s
 	if in.MultiAttachEnabled != nil && *in.MultiAttachEnabled {
 		return nil, nil, errorf("UnsupportedOperation", "The local cloud has one instance and no multi-attach.")
 	}
-	if in.KmsKeyId != "" && (in.Encrypted == nil || !*in.Encrypted) {
+	if in.KmsKeyID != "" && (in.Encrypted == nil || !*in.Encrypted) {
 		return nil, nil, errorf("InvalidParameterDependency", "The parameter KmsKeyId requires the parameter Encrypted to be set.")
 	}
 	if r := in.VolumeInitializationRate; r != nil && (*r < 100 || *r > 300) {
@@ -266,7 +266,7 @@ func (c *Cloud) newVolume(q *call, in *createVolumeInput) (*volume, map[string]s
 		return nil, nil, err
 	}
 	v := &volume{
-		ID: newID(kindVolume), Region: q.region, Zone: zone, Snapshot: in.SnapshotId,
+		ID: newID(kindVolume), Region: q.region, Zone: zone, Snapshot: in.SnapshotID,
 		Type: "gp2", Created: q.now, Boot: c.boot,
 	}
 	if in.VolumeType != "" {
@@ -294,8 +294,8 @@ func (c *Cloud) volumeSource(q *call, in *createVolumeInput, v *volume, fingerpr
 			made, err = get[volume](t, q.region, id)
 			return err
 		}
-		if in.SnapshotId != "" {
-			if source, err = find[snapshot](t, kindSnapshot, q.region, in.SnapshotId); err != nil {
+		if in.SnapshotID != "" {
+			if source, err = find[snapshot](t, kindSnapshot, q.region, in.SnapshotID); err != nil {
 				return err
 			}
 			if err := source.usable(q.now); err != nil {
@@ -343,10 +343,10 @@ func (v *volume) encrypt(in *createVolumeInput, source *snapshot, byDefault bool
 	}
 	switch {
 	case !v.Encrypted:
-	case in.KmsKeyId == "" && source != nil && source.Encrypted:
+	case in.KmsKeyID == "" && source != nil && source.Encrypted:
 		v.KMSKey = source.KMSKey
 	default:
-		v.KMSKey = kmsKey(v.Region, in.KmsKeyId)
+		v.KMSKey = kmsKey(v.Region, in.KmsKeyID)
 	}
 	return nil
 }
@@ -400,17 +400,17 @@ func (c *Cloud) makeVolume(q *call, v *volume, source *snapshot, token, fingerpr
 }
 
 type volumeInput struct {
-	VolumeId string `query:",required"`
+	VolumeID string `query:",required"`
 }
 
 func (c *Cloud) deleteVolume(q *call, in *volumeInput) (any, error) {
-	unlock, err := c.lockVolume(q.ctx, q.region, in.VolumeId)
+	unlock, err := c.lockVolume(q.ctx, q.region, in.VolumeID)
 	if err != nil {
 		return nil, err
 	}
 	defer unlock()
 	err = c.store.write(q.ctx, func(t *tx) error {
-		v, err := find[volume](t, kindVolume, q.region, in.VolumeId)
+		v, err := find[volume](t, kindVolume, q.region, in.VolumeID)
 		if err != nil {
 			return err
 		}
@@ -429,14 +429,14 @@ func (c *Cloud) deleteVolume(q *call, in *volumeInput) (any, error) {
 	}
 	// The row goes on for as long as the volume shows as deleting; its file is
 	// of no use to anyone any more.
-	if err := c.files.discard(c.files.volume(in.VolumeId)); err != nil {
+	if err := c.files.discard(c.files.volume(in.VolumeID)); err != nil {
 		return nil, err
 	}
 	return returnTrue(), nil
 }
 
 type describeVolumesInput struct {
-	VolumeId []string
+	VolumeID []string
 	filtering
 	paging
 }
@@ -448,22 +448,22 @@ type describeVolumesOutput struct {
 }
 
 func (c *Cloud) describeVolumes(q *call, in *describeVolumesInput) (any, error) {
-	if err := c.settleVolumes(q.ctx, q.region, in.VolumeId); err != nil {
+	if err := c.settleVolumes(q.ctx, q.region, in.VolumeID); err != nil {
 		return nil, err
 	}
 	var all []volumeXML
 	err := c.store.read(q.ctx, func(t *tx) error {
-		volumes, err := wanted[volume](t, kindVolume, q.region, in.VolumeId)
+		volumes, err := wanted[volume](t, kindVolume, q.region, in.VolumeID)
 		if err != nil {
 			return err
 		}
-		tags, err := t.tags(q.region, in.VolumeId...)
+		tags, err := t.tags(q.region, in.VolumeID...)
 		if err != nil {
 			return err
 		}
 		for _, v := range volumes {
 			if v.deleted(q.now) {
-				if slices.Contains(in.VolumeId, v.ID) {
+				if slices.Contains(in.VolumeID, v.ID) {
 					return errNotFound(kindVolume, v.ID)
 				}
 				continue
@@ -476,7 +476,7 @@ func (c *Cloud) describeVolumes(q *call, in *describeVolumesInput) (any, error) 
 		return nil, err
 	}
 	out := &describeVolumesOutput{}
-	out.Volumes, err = selectPage(q, all, volumeFilters, in.filtering, in.paging, &out.next, in.VolumeId,
+	out.Volumes, err = selectPage(q, all, volumeFilters, in.filtering, in.paging, &out.next, in.VolumeID,
 		func(v volumeXML) string { return sortKey(v.created, v.ID) })
 	return out, err
 }
