@@ -5,10 +5,17 @@
 //
 // Guests have process, mount, IPC and host-name namespaces of their own; the
 // network and the kernel are the host's. Everything that is mounted for them
-// (/proc, /sys, /dev, /run, resolv.conf) is mounted in their namespace alone:
-// the host's mount table shows the image's root and nothing more. They get a
-// clean environment, services refuse to start, and when the sandbox closes
-// nothing that they started is left, whatever it did to get away.
+// (/proc, /sys, /dev, /run) is mounted in their namespace alone: the host's
+// mount table shows the image's root and nothing more. They get a clean
+// environment, services refuse to start, and when the sandbox closes nothing
+// that they started is left, whatever it did to get away.
+//
+// What has to lie in the image itself meanwhile (resolv.conf, copied files, the
+// guard that keeps services from starting) lies there as real files, with the
+// image's own moved aside, and Close puts those back as they were: content,
+// mode, owner, links, times. Binding over them would leave the image alone, but
+// a mount cannot be renamed or removed, and so breaks packages and clean-up
+// commands that replace such a file.
 //
 // It is no prison. Guests are root, with the kernel of the host: the commands
 // are the template author's, and they may do what they could do in a plain

@@ -1,11 +1,8 @@
 package sandbox
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
-	"path"
 	"slices"
 	"strings"
 
@@ -119,53 +116,7 @@ func setBindOptions(source *os.File, m Mount) error {
 	return unix.MountSetattr(int(source.Fd()), "", flags, &unix.MountAttr{Attr_set: attrs})
 }
 
-// privateRun makes a tmpfs with the folders, not the files, that the image has
-// below /run. The folder systemd is left out: from it tools conclude that the
-// system is booted.
-func (r *room) privateRun(options []string) (*os.File, error) {
-	run, err := newMount("tmpfs", "run", append([]string{"nosuid", "nodev", "mode=0755"}, options...))
-	if err != nil {
-		return nil, err
-	}
-	if err := r.copyFolders("/run", run, ".", 0); err != nil {
-		run.Close()
-		return nil, err
-	}
-	return run, nil
-}
-
-// copyFolders repeats the folders of the image below from, which is in to/rel.
-func (r *room) copyFolders(from string, to *os.File, rel string, depth int) error {
-	const maxDepth = 8 // deeper than any package goes
-	dir, err := r.image.open(from, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	defer dir.Close()
-	names, err := dir.Readdirnames(-1)
-	if err != nil || depth == maxDepth {
-		return err
-	}
-	for _, name := range names {
-		var st unix.Stat_t
-		err := unix.Fstatat(int(dir.Fd()), name, &st, unix.AT_SYMLINK_NOFOLLOW)
-		if err != nil || st.Mode&unix.S_IFMT != unix.S_IFDIR || depth == 0 && name == "systemd" {
-			continue
-		}
-		inside := path.Join(rel, name)
-		if err := makeFolder(to, inside, st.Mode&0o7777, int(st.Uid), int(st.Gid)); err != nil {
-			return err
-		}
-		if err := r.copyFolders(from+"/"+name, to, inside, depth+1); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
+// makeFolder makes a folder with exactly this mode and owner.
 func makeFolder(in *os.File, name string, mode uint32, uid, gid int) error {
 	err := unix.Mkdirat(int(in.Fd()), name, mode)
 	if err == nil {

@@ -27,9 +27,20 @@ type placed struct {
 	base  string
 	aside string // the name in the directory of what was there; empty for nothing
 	stamp stamp  // what the placed file looked like
-	// yields means that a file which a guest put in its place stays.
-	yields bool
+	rule  rule
 }
+
+// rule says what becomes of a placed file that a guest changed.
+type rule int
+
+const (
+	// theImages puts back what the image had, whatever guests did.
+	theImages rule = iota
+	// theImagesOrLink does so too, unless a guest left a symbolic link.
+	theImagesOrLink
+	// theGuests keeps what a guest made of the file, be it nothing.
+	theGuests
+)
 
 // stamp changes when anything about a file does.
 type stamp struct {
@@ -41,9 +52,17 @@ func stampOf(st *unix.Stat_t) stamp { return stamp{idOf(st), st.Ctim} }
 
 // place puts the guards and the copied files into the image.
 func (s *Sandbox) place() error {
+	if err := s.openRun(); err != nil {
+		return err
+	}
 	if s.config.Guard {
 		if err := s.guard(); err != nil {
 			return fmt.Errorf("keep services from starting: %w", err)
+		}
+	}
+	if s.config.ResolvConf != "" {
+		if err := s.showResolver(); err != nil {
+			return fmt.Errorf("show %s as %s: %w", s.config.ResolvConf, resolvConf, err)
 		}
 	}
 	for _, name := range s.config.CopyFiles {
@@ -64,7 +83,7 @@ func (s *Sandbox) guard() error {
 	} else if err != nil {
 		return err
 	}
-	return s.put(policyPath, strings.NewReader(policy), &unix.Stat_t{Mode: unix.S_IFREG | 0o755}, true)
+	return s.put(policyPath, strings.NewReader(policy), &unix.Stat_t{Mode: unix.S_IFREG | 0o755}, theGuests)
 }
 
 // copyIn shows a file of the host under the same path inside.
@@ -81,12 +100,12 @@ func (s *Sandbox) copyIn(name string) error {
 	if st.Mode&unix.S_IFMT != unix.S_IFREG {
 		return errors.New("it is not a regular file")
 	}
-	// It may hold secrets of the host, so it does not yield.
-	return s.put(name, f, &st, false)
+	// It may hold secrets of the host, which must not stay.
+	return s.put(name, f, &st, theImages)
 }
 
 // put places one file with the mode and owner of like.
-func (s *Sandbox) put(name string, content io.Reader, like *unix.Stat_t, yields bool) error {
+func (s *Sandbox) put(name string, content io.Reader, like *unix.Stat_t, rule rule) error {
 	around, base, err := split(name)
 	if err != nil {
 		return err
@@ -105,7 +124,7 @@ func (s *Sandbox) put(name string, content io.Reader, like *unix.Stat_t, yields 
 	if err := unix.Fstat(int(dir.Fd()), &dirStat); err != nil {
 		return err
 	}
-	p := placed{path: name, dir: idOf(&dirStat), base: base, yields: yields}
+	p := placed{path: name, dir: idOf(&dirStat), base: base, rule: rule}
 	at := int(dir.Fd())
 	return quietly(dir, func() error {
 		aside := "." + base + ".bakery-" + rand.Text()[:8]
@@ -125,7 +144,7 @@ func (s *Sandbox) put(name string, content io.Reader, like *unix.Stat_t, yields 
 		}
 		if err != nil {
 			// Whatever is there is not the image's.
-			p.yields = false
+			p.rule = theImages
 		}
 		s.placed = append(s.placed, p)
 		return err
@@ -192,9 +211,15 @@ func (p placed) remove(t tree) error {
 	if err != nil && !errors.Is(err, unix.ENOENT) {
 		return err
 	}
-	untouched := err == nil && stampOf(&st) == p.stamp
+	keep := false
+	switch p.rule {
+	case theGuests:
+		keep = err != nil || stampOf(&st) != p.stamp
+	case theImagesOrLink:
+		keep = err == nil && st.Mode&unix.S_IFMT == unix.S_IFLNK
+	}
 	return quietly(dir, func() error {
-		if p.yields && !untouched {
+		if keep {
 			if p.aside == "" {
 				return nil
 			}

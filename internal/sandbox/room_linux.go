@@ -20,20 +20,16 @@ const (
 	// roomProc is where the supervisor has /proc of the namespace for itself;
 	// guests may have none.
 	roomProc = "/proc"
-	// resolvConf is the one file whose place depends on the image: see
-	// room.resolve.
-	resolvConf = "/etc/resolv.conf"
 )
 
 // room is the supervisor's root while it is being furnished. All of its
 // methods must run on the one thread that has left the host's mount namespace.
 type room struct {
-	image    tree
-	proc     *os.File         // the namespace's /proc
-	sources  map[int]*os.File // what is bound from the host, by the mount's index
-	devices  []device
-	resolver []byte // content of resolv.conf
-	made     []made
+	image   tree
+	proc    *os.File         // the namespace's /proc
+	sources map[int]*os.File // what is bound from the host, by the mount's index
+	devices []device
+	made    []made
 }
 
 // enterRoom takes the calling thread, which must stay locked, into a mount
@@ -41,8 +37,11 @@ type room struct {
 // s.Root and of the sources of s.Mounts.
 func enterRoom(s *setup) (*room, error) {
 	r := &room{sources: map[int]*os.File{}}
-	if err := r.look(s); err != nil {
-		return nil, err
+	if slices.ContainsFunc(s.Mounts, func(m Mount) bool { return m.Type == PrivateDev }) {
+		var err error
+		if r.devices, err = findDevices(s.Root, s.Devices); err != nil {
+			return nil, err
+		}
 	}
 	if err := unix.Unshare(unix.CLONE_NEWNS); err != nil {
 		return nil, fmt.Errorf("make a mount namespace: %w", err)
@@ -60,20 +59,6 @@ func enterRoom(s *setup) (*room, error) {
 	}
 	unix.Umask(0o022)
 	return r, nil
-}
-
-// look reads what is needed of the host.
-func (r *room) look(s *setup) error {
-	var err error
-	if slices.ContainsFunc(s.Mounts, func(m Mount) bool { return m.Type == PrivateDev }) {
-		if r.devices, err = findDevices(s.Root, s.Devices); err != nil {
-			return err
-		}
-	}
-	if s.ResolvConf != "" {
-		r.resolver, err = os.ReadFile(s.ResolvConf)
-	}
-	return err
 }
 
 // take picks up what is bound from the host.
@@ -184,11 +169,6 @@ func (r *room) furnish(s *setup) error {
 			return fmt.Errorf("mount %s of type %s on %s: %w", m.Source, m.Type, m.Target, err)
 		}
 	}
-	if s.ResolvConf != "" {
-		if err := r.resolve(); err != nil {
-			return fmt.Errorf("show the host's %s as %s: %w", s.ResolvConf, resolvConf, err)
-		}
-	}
 	if err := r.nameHost(); err != nil {
 		return err
 	}
@@ -265,81 +245,6 @@ func (r *room) make(name string, dir bool) error {
 		r.made = append(r.made, *one)
 	}
 	return err
-}
-
-// resolve shows r.resolver as the image's resolv.conf. The file is mounted over
-// the one that a link in its place leads to, so that the link itself stays
-// visible; a missing file is made, if it is not in the private /run, and is
-// removed again at the end. Guests get a copy to write to: the host's own file
-// must not change when one of them does.
-func (r *room) resolve() error {
-	const copyPath = "/resolv.conf"
-	if err := os.WriteFile(copyPath, r.resolver, 0o644); err != nil {
-		return err
-	}
-	fd, err := unix.OpenTree(unix.AT_FDCWD, copyPath, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)
-	if err != nil {
-		return err
-	}
-	what := os.NewFile(uintptr(fd), copyPath)
-	defer what.Close()
-	place, err := r.image.follow(resolvConf)
-	if err != nil {
-		return err
-	}
-	target, err := r.target(place, what)
-	if err != nil {
-		return err
-	}
-	defer target.Close()
-	return unix.MoveMount(fd, "", int(target.Fd()), "", unix.MOVE_MOUNT_F_EMPTY_PATH|unix.MOVE_MOUNT_T_EMPTY_PATH)
-}
-
-// follow returns where the links at name lead to in the end, whether something
-// is there or not.
-func (t tree) follow(name string) (string, error) {
-	const maxLinks = 40 // as many as the kernel follows
-	for range maxLinks {
-		f, err := t.open(name, unix.O_PATH|unix.O_NOFOLLOW, 0)
-		if errors.Is(err, os.ErrNotExist) {
-			return name, nil
-		}
-		if err != nil {
-			return "", err
-		}
-		link, err := readLink(f)
-		f.Close()
-		if err != nil || link == "" {
-			return name, err
-		}
-		if !strings.HasPrefix(link, "/") {
-			around, _, err := split(name)
-			if err != nil {
-				return "", err
-			}
-			link = around + link
-		}
-		name = link
-	}
-	return "", &os.PathError{Op: "follow", Path: name, Err: unix.ELOOP}
-}
-
-// readLink returns the target of the link that f was opened as, and "" when it
-// is no link.
-func readLink(f *os.File) (string, error) {
-	var st unix.Stat_t
-	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
-		return "", &os.PathError{Op: "stat", Path: f.Name(), Err: err}
-	}
-	if st.Mode&unix.S_IFMT != unix.S_IFLNK {
-		return "", nil
-	}
-	buf := make([]byte, unix.PathMax)
-	n, err := unix.Readlinkat(int(f.Fd()), "", buf)
-	if err != nil {
-		return "", &os.PathError{Op: "readlink", Path: f.Name(), Err: err}
-	}
-	return string(buf[:n]), nil
 }
 
 // nameHost gives guests the image's own host name: a package that writes the

@@ -29,7 +29,8 @@ type Config struct {
 	Devices []string
 	// ResolvConf is the file of the host whose content guests see as
 	// /etc/resolv.conf, be that a file, a link or nothing in the image. Guests
-	// may write to it; nothing of it stays. Empty means none.
+	// may change or remove it; Close puts back exactly what the image had, unless
+	// a guest left a symbolic link there: that stays. Empty means none.
 	ResolvConf string
 	// CopyFiles are files of the host that guests see under the same path.
 	// Close puts back exactly what the image had there. /etc/resolv.conf among

@@ -34,6 +34,7 @@ type Sandbox struct {
 
 	host  tree // the image as the host sees it
 	guest tree // the image as guests see it
+	run   tree // the private /run, if there is one
 	open  openFiles
 
 	gone chan struct{} // closed when the supervisor has been waited for
@@ -179,10 +180,9 @@ func (s *Sandbox) launch() error {
 // furnish tells the supervisor what to mount.
 func (s *Sandbox) furnish() error {
 	err := s.wire.send(&request{Setup: &setup{
-		Root:       s.config.Root,
-		Mounts:     s.config.Mounts,
-		Devices:    s.config.Devices,
-		ResolvConf: s.config.ResolvConf,
+		Root:    s.config.Root,
+		Mounts:  s.config.Mounts,
+		Devices: s.config.Devices,
 	}})
 	var answer reply
 	var files []*os.File
@@ -270,11 +270,12 @@ func (s *Sandbox) Close(ctx context.Context) error {
 		return fmt.Errorf("close the sandbox in %s: %w; still alive: %s", s.config.Root, context.Cause(ctx), s.survivors())
 	}
 	s.open.closeAll()
-	err := s.putBack()
-	if s.guest.root != nil {
-		err = errors.Join(err, s.guest.Close())
+	err := errors.Join(s.putBack(), s.keepRunFolders())
+	for _, t := range []tree{s.run, s.guest, s.host} {
+		if t.root != nil {
+			err = errors.Join(err, t.Close())
+		}
 	}
-	err = errors.Join(err, s.host.Close())
 	s.tidied = true
 	if err != nil {
 		return fmt.Errorf("close the sandbox in %s: %w", s.config.Root, err)

@@ -40,10 +40,9 @@ type reply struct {
 
 // setup is the first request: it says how to furnish the sandbox.
 type setup struct {
-	Root       string // absolute, without links
-	Mounts     []Mount
-	Devices    []string
-	ResolvConf string
+	Root    string // absolute, without links
+	Mounts  []Mount
+	Devices []string
 }
 
 // ready tells that guests may come, or why not.
