@@ -61,7 +61,8 @@ func TestLayers(t *testing.T) {
 	t.Run("Ctrl-C while it is provisioned", func(t *testing.T) {
 		files := w.cloud(t)
 		s := w.startSlow(t)
-		if err := s.cmd.Process.Signal(os.Interrupt); err != nil {
+		// A terminal sends it to the whole process group.
+		if err := syscall.Kill(-s.cmd.Process.Pid, syscall.SIGINT); err != nil {
 			t.Fatal(err)
 		}
 		if err := s.wait(t); err == nil {
@@ -106,8 +107,8 @@ func TestLayers(t *testing.T) {
 		byLayer := map[string]view{}
 		for _, v := range views {
 			byLayer[v.Layer] = v
-			if v.State.Status != "tested" {
-				t.Errorf("%s is %s, want tested", v.Application, v.State.Status)
+			if v.Status != "tested" {
+				t.Errorf("%s is %s, want tested", v.Application, v.Status)
 			}
 		}
 		if len(views) != 3 || byLayer["base"].Parent != byLayer["foundation"].ID || byLayer["application"].Parent != byLayer["base"].ID {

@@ -118,10 +118,14 @@ func TestValidate(t *testing.T) {
 // TestExamplesAreValid runs packer init, validate and fmt on the examples.
 func TestExamplesAreValid(t *testing.T) {
 	w := newWorld(t)
-	for _, story := range []string{"foundation", "base", "application"} {
+	deb := filepath.Join(t.TempDir(), "shop.deb")
+	w.must(t, ".", filepath.Join(exampleDir(t, "application"), "build-deb.sh"), "1.4.2", deb)
+	for story, args := range map[string][]string{
+		"foundation": nil, "base": nil, "application": {"-var", "package=" + deb},
+	} {
 		dir := exampleDir(t, story)
 		w.must(t, dir, w.packer, "init", ".")
-		w.must(t, dir, w.packer, "validate", ".")
+		w.must(t, dir, w.packer, append(append([]string{"validate"}, args...), ".")...)
 		w.must(t, dir, w.packer, "fmt", "-check", "-diff", ".")
 	}
 }

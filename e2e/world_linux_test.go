@@ -126,9 +126,7 @@ type view struct {
 		ImageID   string   `json:"image_id"`
 		Snapshots []string `json:"snapshots"`
 	} `json:"artifacts"`
-	State struct {
-		Status string `json:"status"`
-	} `json:"state"`
+	Status string `json:"status"`
 }
 
 func (w *world) images(t *testing.T, args ...string) []view {

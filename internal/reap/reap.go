@@ -7,6 +7,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
 
 	"github.com/imagebakery/packer-plugin-bakery/internal/cloud"
 	"github.com/imagebakery/packer-plugin-bakery/internal/journal"
@@ -23,10 +27,26 @@ func Undo(ctx context.Context, client *cloud.Client, j *journal.Journal, entry j
 	if entry.Region != "" {
 		client = client.InRegion(entry.Region)
 	}
-	if err := remove(ctx, client, entry.Kind, entry.ID); err != nil {
+	err := remove(ctx, client, entry.Kind, entry.ID)
+	if err == nil && entry.Kind == journal.Mount {
+		err = removeMountPoint(entry.ID, j.Header.Bake)
+	}
+	if err != nil {
 		return fmt.Errorf("remove %s %s: %w", entry.Kind, entry.ID, err)
 	}
 	return j.Gone(entry)
+}
+
+// removeMountPoint removes the folder that a root was mounted on when it was
+// made for the bake: it then bears the bake's id. Others are the user's.
+func removeMountPoint(path, bake string) error {
+	if !strings.EqualFold(filepath.Base(path), bake) {
+		return nil
+	}
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
 }
 
 func remove(ctx context.Context, client *cloud.Client, kind journal.Kind, id string) error {
