@@ -13,8 +13,9 @@ import (
 // Outcome is what became of an assertion.
 type Outcome string
 
+// Outcomes.
 const (
-	Passed   Outcome = "passed"
+	Passed   Outcome = "passed"   // decided, and as expected
 	Failed   Outcome = "failed"   // decided, and not as expected
 	Errored  Outcome = "error"    // could not be decided
 	Deferred Outcome = "deferred" // left to the run on a booted instance
@@ -24,6 +25,7 @@ const (
 // Severity says how bad it is when an assertion does not hold.
 type Severity int
 
+// Severities, the least first.
 const (
 	Low Severity = iota + 1
 	Medium

@@ -240,8 +240,8 @@ func containsAll(content []byte, texts []string) verdict {
 
 func containsNone(content []byte, texts []string) verdict {
 	for _, t := range texts {
-		if i := bytes.Index(content, []byte(t)); i >= 0 {
-			return fail("%q in line %d", t, 1+bytes.Count(content[:i], []byte("\n")))
+		if before, _, found := bytes.Cut(content, []byte(t)); found {
+			return fail("%q in line %d", t, 1+bytes.Count(before, []byte("\n")))
 		}
 	}
 	return pass("none found")

@@ -126,19 +126,20 @@ func (f *facts) startsAtBoot(st unitState, name string) verdict {
 	if slices.Contains(enabledStates, st.state) || f.mode == Booted && st.state == "enabled-runtime" {
 		return pass("true (" + st.state + ")")
 	}
-	actual := fmt.Sprintf("false (%s)", st.state)
+	var actual strings.Builder
+	fmt.Fprintf(&actual, "false (%s)", st.state)
 	switch st.state {
 	case "static":
-		actual += ": it has no [Install] section and starts only when another unit asks for it; write static = true if that is meant"
+		actual.WriteString(": it has no [Install] section and starts only when another unit asks for it; write static = true if that is meant")
 	case "indirect":
-		actual += ": another unit or an instance of it can be enabled; check that one"
+		actual.WriteString(": another unit or an instance of it can be enabled; check that one")
 	}
 	for _, starter := range starters(name) {
 		if s, _ := f.services.unit(starter); s.state == "enabled" {
-			actual += fmt.Sprintf("; %s is enabled and starts it, check that one", starter)
+			fmt.Fprintf(&actual, "; %s is enabled and starts it, check that one", starter)
 		}
 	}
-	return fail("%s", actual)
+	return fail("%s", actual.String())
 }
 
 // staysDown decides that nothing that is known here starts a service at boot.

@@ -128,10 +128,10 @@ func (c *compiler) existence(exists *bool, find func(f *facts) verdict, options 
 	}
 	c.assert("exists", strconv.FormatBool(*exists), func(f *facts) verdict {
 		v := find(f)
-		switch {
-		case v.outcome == Errored:
+		switch v.outcome {
+		case Errored:
 			return v
-		case v.outcome == "":
+		case "":
 			return is(*exists, "it exists")
 		}
 		return is(!*exists, v.actual)

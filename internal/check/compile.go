@@ -164,7 +164,6 @@ type compiler struct {
 type seenAssertion struct {
 	*Assertion
 	suite string
-	order int
 }
 
 func (c *compiler) compileEntry(e *Entry) {

@@ -8,6 +8,7 @@ import (
 // Mode says whether the image runs while it is checked.
 type Mode string
 
+// Modes.
 const (
 	Auto    Mode = "auto"    // find out
 	Offline Mode = "offline" // its files are there, nothing of it runs

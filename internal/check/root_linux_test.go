@@ -275,7 +275,7 @@ func bareRoot(t *testing.T) string {
 		t.Fatal(err)
 	}
 	files := map[string]string{"/bin/sh": dash}
-	for _, word := range strings.Fields(string(libraries)) {
+	for word := range strings.FieldsSeq(string(libraries)) {
 		if strings.HasPrefix(word, "/") {
 			files[word] = word
 		}

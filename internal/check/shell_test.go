@@ -23,8 +23,7 @@ func (l local) RunScript(ctx context.Context, script io.Reader, stdout, stderr i
 	cmd.WaitDelay = 10 * time.Second
 	confine(cmd, l.uid)
 	err := cmd.Run()
-	var exit *exec.ExitError
-	if errors.As(err, &exit) {
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
 		return exit.ExitCode(), nil
 	}
 	return 0, err

@@ -1,6 +1,7 @@
 package check
 
 import (
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -76,13 +77,9 @@ func (f *facts) readAccounts(fr frame) {
 		}
 		switch fr.arg(0) {
 		case "passwd":
-			for name, u := range parsePasswd(string(fr.body)) {
-				a.users[name] = u
-			}
+			maps.Copy(a.users, parsePasswd(string(fr.body)))
 		case "group":
-			for name, g := range parseGroup(string(fr.body)) {
-				a.groups[name] = g
-			}
+			maps.Copy(a.groups, parseGroup(string(fr.body)))
 		}
 	}
 }
@@ -152,7 +149,7 @@ func otherSources(nsswitch string) []string {
 		if !ok || database != "passwd" && database != "group" && database != "initgroups" {
 			continue
 		}
-		for _, source := range strings.Fields(sources) {
+		for source := range strings.FieldsSeq(sources) {
 			if !strings.HasPrefix(source, "[") && !slices.Contains(localSources, source) && !strings.HasSuffix(source, "]") {
 				others = appendNew(others, source)
 			}

@@ -5,6 +5,7 @@ package check
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -58,10 +59,8 @@ func (c *compiler) checkWaivers(s Suite, now time.Time) {
 
 func (p *Plan) has(w Waiver) bool {
 	for _, s := range p.Suites {
-		for _, a := range s.Assertions {
-			if w.covers(a) {
-				return true
-			}
+		if slices.ContainsFunc(s.Assertions, w.covers) {
+			return true
 		}
 	}
 	return false

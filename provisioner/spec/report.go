@@ -2,6 +2,7 @@ package spec
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -80,7 +81,7 @@ func suiteNames(plan *check.Plan) string {
 }
 
 // writeFile writes a whole file or none, and the folders that lead to it.
-func writeFile(file string, write func(io.Writer) error) error {
+func writeFile(file string, write func(io.Writer) error) (err error) {
 	var content bytes.Buffer
 	if err := write(&content); err != nil {
 		return err
@@ -93,17 +94,22 @@ func writeFile(file string, write func(io.Writer) error) error {
 	if err != nil {
 		return err
 	}
-	defer os.Remove(part.Name())
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, part.Close(), os.Remove(part.Name()))
+		}
+	}()
 	if _, err := part.Write(content.Bytes()); err != nil {
-		part.Close()
 		return err
 	}
 	if err := part.Chmod(0o644); err != nil {
-		part.Close()
 		return err
 	}
-	if err := part.Close(); err != nil {
+	if err := part.Sync(); err != nil {
 		return err
 	}
-	return os.Rename(part.Name(), file)
+	if err := os.Rename(part.Name(), file); err != nil {
+		return err
+	}
+	return part.Close()
 }

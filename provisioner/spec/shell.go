@@ -20,6 +20,7 @@ type shell struct {
 
 var _ check.Shell = shell{}
 
+// RunScript runs a script in a shell of its own.
 func (s shell) RunScript(ctx context.Context, script io.Reader, stdout, stderr io.Writer) (int, error) {
 	cmd := &packersdk.RemoteCmd{Command: s.command, Stdin: script, Stdout: stdout, Stderr: stderr}
 	if err := s.comm.Start(ctx, cmd); err != nil {
