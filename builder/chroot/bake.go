@@ -158,7 +158,7 @@ func (b *bake) finish(failure error) error {
 		b.summary()
 	} else if build := handoff.ThisBuild(b.config.PackerBuildName); build.Run != "" {
 		// Test results of an image that there will not be.
-		if err := build.Done(); err != nil {
+		if err := build.Done(b.id); err != nil {
 			b.ui.Error(err.Error())
 		}
 	}

@@ -152,24 +152,88 @@ func (b Build) Put(r Result) error {
 		return err
 	}
 	prune(filepath.Dir(filepath.Dir(dir)), time.Now().Add(-staleAfter))
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return fmt.Errorf("hand over test results: %w", err)
-	}
 	data, err := json.Marshal(r)
 	if err != nil {
 		return fmt.Errorf("hand over test results of %s: %w", r.Suite, err)
 	}
 	// The name orders results by time, so that Results returns them as they ran.
-	if err := os.WriteFile(filepath.Join(dir, ulid.Make().String()+".json"), data, 0o600); err != nil {
+	path := filepath.Join(dir, ulid.Make().String()+".json")
+	err = put(path, data)
+	for again := 0; errors.Is(err, fs.ErrNotExist) && again < putAgain; again++ {
+		// Another bake of the build was done and has removed the empty folder.
+		err = put(path, data)
+	}
+	if err != nil {
 		return fmt.Errorf("hand over test results of %s: %w", r.Suite, err)
 	}
 	return nil
+}
+
+// putAgain is how often a hand-over is tried again when its folder goes away
+// underneath it. Each of the bakes that share the folder removes it once.
+const putAgain = 100
+
+// put writes a file that appears whole or not at all.
+func put(path string, data []byte) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return err
+	}
+	partial := path + ".part"
+	if err := os.WriteFile(partial, data, 0o600); err != nil {
+		return err
+	}
+	return os.Rename(partial, path)
 }
 
 // Results returns what was handed over for b and for the bake with the given
 // id, oldest first. Results that name no bake belong to every bake of b. They
 // stay until [Build.Done].
 func (b Build) Results(bakeID string) ([]Result, error) {
+	files, err := b.files(bakeID)
+	if err != nil {
+		return nil, fmt.Errorf("read test results: %w", err)
+	}
+	var results []Result
+	for _, file := range files {
+		results = append(results, file.result)
+	}
+	return results, nil
+}
+
+// Done removes what [Build.Results] returns for the bake with the given id. It
+// leaves the results of other bakes: Packer gives all builds of one source
+// block the same name and runs them at once. It is no error when there is
+// nothing.
+func (b Build) Done(bakeID string) error {
+	files, err := b.files(bakeID)
+	if err != nil {
+		return fmt.Errorf("remove test results: %w", err)
+	}
+	for _, file := range files {
+		if err := os.Remove(file.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("remove test results: %w", err)
+		}
+	}
+	dir, err := b.dir()
+	if err != nil {
+		return err
+	}
+	// Other bakes of the build, or other builds of the run, may still have
+	// results there.
+	if os.Remove(dir) == nil {
+		_ = os.Remove(filepath.Dir(dir))
+	}
+	return nil
+}
+
+// file is a result where it was handed over.
+type file struct {
+	path   string
+	result Result
+}
+
+// files returns the results for b and the bake with the given id, oldest first.
+func (b Build) files(bakeID string) ([]file, error) {
 	dir, err := b.dir()
 	if err != nil {
 		return nil, err
@@ -179,40 +243,30 @@ func (b Build) Results(bakeID string) ([]Result, error) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read test results: %w", err)
+		return nil, err
 	}
-	var results []Result
+	var files []file
 	for _, entry := range entries {
 		if filepath.Ext(entry.Name()) != ".json" {
 			continue
 		}
-		data, err := os.ReadFile(filepath.Join(dir, entry.Name()))
+		path := filepath.Join(dir, entry.Name())
+		data, err := os.ReadFile(path)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // of another bake, which is done
+		}
 		if err != nil {
-			return nil, fmt.Errorf("read test results: %w", err)
+			return nil, err
 		}
 		var r Result
 		if err := json.Unmarshal(data, &r); err != nil {
-			return nil, fmt.Errorf("read test results: %s: %w", filepath.Join(dir, entry.Name()), err)
+			return nil, fmt.Errorf("%s: %w", path, err)
 		}
 		if r.BakeID == "" || bakeID == "" || r.BakeID == bakeID {
-			results = append(results, r)
+			files = append(files, file{path, r})
 		}
 	}
-	return results, nil
-}
-
-// Done removes what was handed over for b. It is no error when there is nothing.
-func (b Build) Done() error {
-	dir, err := b.dir()
-	if err != nil {
-		return err
-	}
-	if err := os.RemoveAll(dir); err != nil {
-		return fmt.Errorf("remove test results: %w", err)
-	}
-	// Other builds of the run may still have results here.
-	_ = os.Remove(filepath.Dir(dir))
-	return nil
+	return files, nil
 }
 
 // prune drops the runs that were last touched before the given time. It does

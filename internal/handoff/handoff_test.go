@@ -1,8 +1,10 @@
 package handoff
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
@@ -90,12 +92,53 @@ func TestResultsAreBoundToTheBuild(t *testing.T) {
 	if diff := cmp.Diff([]string{"first", "unbound"}, suites); diff != "" {
 		t.Errorf("results (-want +got):\n%s", diff)
 	}
-	if err := shop.Done(); err != nil {
+	if err := shop.Done("a"); err != nil {
 		t.Fatal(err)
 	}
 	if results, err := shop.Results("a"); len(results) != 0 || err != nil {
 		t.Errorf("after Done: %v, %v", results, err)
 	}
+	// Another bake of the same name runs at the same time.
+	if results, err := shop.Results("b"); len(results) != 1 || err != nil {
+		t.Errorf("results of the other bake after Done: %v, %v", results, err)
+	}
+	if err := shop.Done("b"); err != nil {
+		t.Fatal(err)
+	}
+	if dir, err := home.Path("runs", "run-1", "shop"); err != nil {
+		t.Fatal(err)
+	} else if _, err := os.Stat(dir); !os.IsNotExist(err) {
+		t.Errorf("the folder of the build stays behind: %v", err)
+	}
+	if err := shop.Done("b"); err != nil {
+		t.Errorf("Done of nothing: %v", err)
+	}
+}
+
+// TestBakesOfOneNameAtOnce has the bakes of one source block hand over, read
+// and finish at the same time, in one folder.
+func TestBakesOfOneNameAtOnce(t *testing.T) {
+	t.Setenv(home.Env, t.TempDir())
+	shop := Build{Run: "run-1", Name: "shop"}
+	var group sync.WaitGroup
+	for n := range 8 {
+		bake := fmt.Sprint("bake ", n)
+		group.Go(func() {
+			for range 20 {
+				if err := shop.Put(Result{BakeID: bake, Suite: bake}); err != nil {
+					t.Error(err)
+				}
+				results, err := shop.Results(bake)
+				if err != nil || len(results) != 1 || results[0].Suite != bake {
+					t.Errorf("results of %s: %v, %v; want its own one", bake, results, err)
+				}
+				if err := shop.Done(bake); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	group.Wait()
 }
 
 func TestOutsidePacker(t *testing.T) {

@@ -88,7 +88,7 @@ func (p *PostProcessor) register(ctx context.Context, ui packersdk.Ui, artifact 
 	if err != nil {
 		return err
 	}
-	if err := build.Done(); err != nil {
+	if err := build.Done(facts.bake.ID); err != nil {
 		ui.Error(fmt.Sprintf("The image is registered, but its test results stay behind: %v", err))
 	}
 	p.report(ctx, ui, reg, img, created)
