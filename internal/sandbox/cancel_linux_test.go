@@ -137,28 +137,38 @@ func TestSupervisorThatDiesIsReported(t *testing.T) {
 	}
 }
 
-// victimRoot makes the test binary start a sandbox and wait to be killed.
-const victimRoot = "BAKERY_TEST_VICTIM_ROOT"
+const (
+	// victimRoot makes the test binary start a sandbox there, and wait to be
+	// killed.
+	victimRoot = "BAKERY_TEST_VICTIM_ROOT"
+	// victimScript is what it runs instead, if set, before it ends.
+	victimScript = "BAKERY_TEST_VICTIM_SCRIPT"
+)
 
 func TestMain(m *testing.M) {
 	if root := os.Getenv(victimRoot); root != "" {
-		if err := beKilled(root); err != nil {
+		err := beVictim(root, os.Getenv(victimScript))
+		if err != nil {
 			fmt.Println("error:", err)
 			os.Exit(1)
 		}
+		os.Exit(0)
 	}
 	os.Exit(m.Run())
 }
 
-func beKilled(root string) error {
+func beVictim(root, script string) error {
 	ctx := context.Background()
 	s, err := Start(ctx, Config{Root: root, Guard: true, ResolvConf: resolvConf})
 	if err != nil {
 		return err
 	}
-	fmt.Println(s.PID())
-	_, err = s.Exec(ctx, Command{Argv: Shell(stubborn + "\n"), Stdout: os.Stdout})
-	return err
+	if script == "" {
+		fmt.Println(s.PID())
+		script = stubborn
+	}
+	_, err = s.Exec(ctx, Command{Argv: Shell(script), Stdout: os.Stdout, Stderr: os.Stderr})
+	return errors.Join(err, s.Close(ctx))
 }
 
 func TestGuestsDieWithAKilledParent(t *testing.T) {

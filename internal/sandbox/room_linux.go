@@ -48,7 +48,7 @@ func enterRoom(s *setup) (*room, error) {
 	}
 	// From here on the namespace holds on to every mount of the host, so that
 	// volumes of others stay busy: no slow work before they are dropped.
-	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
+	if err := makePrivate(s.Root); err != nil {
 		return nil, fmt.Errorf("make mounts private: %w", err)
 	}
 	if err := r.take(s); err != nil {
@@ -59,6 +59,32 @@ func enterRoom(s *setup) (*room, error) {
 	}
 	unix.Umask(0o022)
 	return r, nil
+}
+
+// makePrivate keeps mounts from spreading between this namespace and the
+// host's.
+func makePrivate(root string) error {
+	err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, "")
+	if !errors.Is(err, unix.EINVAL) {
+		return err
+	}
+	// This process runs in a chroot, whose root is no mount: do it one by one.
+	mounts, err := mountinfo.GetMounts(nil)
+	if err != nil {
+		return err
+	}
+	for _, m := range mounts {
+		// Fails for mounts that others cover, which do not matter.
+		_ = unix.Mount("", m.Mountpoint, "", unix.MS_PRIVATE, "")
+	}
+	mounts, err = mountinfo.GetMounts(mountinfo.ParentsFilter(root))
+	if err != nil {
+		return err
+	}
+	if len(mounts) == 0 || strings.Contains(mounts[len(mounts)-1].Optional, "shared:") {
+		return fmt.Errorf("%s is not on a mount of its own, as it must be in a chroot", root)
+	}
+	return nil
 }
 
 // take picks up what is bound from the host.

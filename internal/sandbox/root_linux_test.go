@@ -79,9 +79,10 @@ func digest(t *testing.T, root string) map[string]string {
 			return err
 		}
 		st := info.Sys().(*syscall.Stat_t)
-		line := fmt.Sprintf("%s %d:%d %s links=%d", info.Mode(), st.Uid, st.Gid, info.ModTime().UTC().Format(time.RFC3339Nano), st.Nlink)
+		line := fmt.Sprintf("%s %d:%d %s", info.Mode(), st.Uid, st.Gid, info.ModTime().UTC().Format(time.RFC3339Nano))
 		switch {
 		case info.Mode().IsRegular():
+			line += fmt.Sprintf(" links=%d", st.Nlink)
 			content, err := os.ReadFile(path)
 			if err != nil {
 				return err
