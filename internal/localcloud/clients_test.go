@@ -48,9 +48,7 @@ func TestAWSCommand(t *testing.T) {
 	mount := t.TempDir()
 	t.Cleanup(func() { _ = exec.Command("umount", mount).Run() })
 	round(t, append(env, "MOUNT="+mount), "bash", "testdata/aws-round.sh", "/dev/xvdzv")
-	if left := l.dataFiles(); len(left) > 0 {
-		t.Errorf("files left: %v", left)
-	}
+	l.wantNoFiles()
 }
 
 func TestBoto3(t *testing.T) {
@@ -62,7 +60,5 @@ func TestBoto3(t *testing.T) {
 	l := newLab(t)
 	url, env := serveLab(t, l)
 	round(t, env, "python3", "testdata/boto3_round.py", "/dev/xvdzu", url)
-	if left := l.dataFiles(); len(left) > 0 {
-		t.Errorf("files left: %v", left)
-	}
+	l.wantNoFiles()
 }

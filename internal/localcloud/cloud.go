@@ -37,7 +37,7 @@ type Cloud struct {
 	latency latency
 	faults  faults
 	tokens  metadataTokens
-	syncing background
+	behind  background
 	now     func() time.Time
 	logf    func(format string, args ...any)
 }
@@ -155,10 +155,10 @@ func (c *Cloud) open(ctx context.Context) error {
 	return nil
 }
 
-// Close waits for data that is on its way to the disk and closes the store.
-// Volumes stay attached.
+// Close waits for data that is on its way to the disk, and for files that are
+// being removed, and closes the store. Volumes stay attached.
 func (c *Cloud) Close() error {
-	c.syncing.wait()
+	c.behind.wait()
 	return c.store.Close()
 }
 
@@ -213,7 +213,7 @@ func (c *Cloud) reclaimFiles(ctx context.Context) error {
 			return err
 		}
 		for _, dir := range []string{c.files.volume(""), c.files.snapshot("")} {
-			if err := removeStrayFiles(dir, isKnown); err != nil {
+			if err := c.discardStrays(dir, isKnown); err != nil {
 				return err
 			}
 		}
@@ -221,7 +221,23 @@ func (c *Cloud) reclaimFiles(ctx context.Context) error {
 	})
 }
 
-func removeStrayFiles(dir string, known func(id string) bool) error {
+// discard removes a data file that no row knows any more; one that is not
+// there is fine. To give back the blocks of a large file takes a while, for
+// which nobody waits but Close.
+func (c *Cloud) discard(path string) error {
+	grave, err := c.files.bury(path)
+	if err != nil || grave == "" {
+		return err
+	}
+	c.behind.start(grave, func() {
+		if err := ignoreNotExist(os.Remove(grave)); err != nil {
+			c.logf("remove %s: %v", grave, err) // Reclaim tries again
+		}
+	})
+	return nil
+}
+
+func (c *Cloud) discardStrays(dir string, known func(id string) bool) error {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return err
@@ -230,14 +246,14 @@ func removeStrayFiles(dir string, known func(id string) bool) error {
 		if known(entry.Name()) {
 			continue
 		}
-		if err := os.Remove(filepath.Join(dir, entry.Name())); err != nil {
+		if err := c.discard(filepath.Join(dir, entry.Name())); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// reclaimWorkspaces removes those whose process is dead.
+// reclaimWorkspaces removes those whose process is dead, and discarded files.
 func (c *Cloud) reclaimWorkspaces(ctx context.Context) error {
 	entries, err := os.ReadDir(c.files.work())
 	if err != nil {

@@ -265,9 +265,13 @@ func TestRound(t *testing.T) {
 			return err != nil
 		})
 	}
-	if left := l.dataFiles(); len(left) > 0 {
-		t.Errorf("files left: %v", left)
-	}
+	l.wantNoFiles()
+}
+
+// wantNoFiles waits until the files of what was deleted are gone.
+func (l *lab) wantNoFiles() {
+	l.t.Helper()
+	until(l.t, "no files are left", func() bool { return len(l.dataFiles()) == 0 })
 }
 
 // dataFiles are the files of volumes and snapshots, and unfinished ones.

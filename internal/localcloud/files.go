@@ -37,12 +37,17 @@ func (f files) create() error {
 	return nil
 }
 
-// discard removes a data file; one that is not there is fine.
-func (f files) discard(path string) error {
-	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
+// bury takes a data file from among the data, where nothing may stay that no
+// row knows, and returns where it is now, "" when it was not there.
+func (f files) bury(path string) (string, error) {
+	grave := filepath.Join(f.work(), filepath.Base(path))
+	if err := os.Rename(path, grave); err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			return "", nil
+		}
+		return "", err
 	}
-	return nil
+	return grave, nil
 }
 
 // workspace is a folder for files that are being made. It is locked for as

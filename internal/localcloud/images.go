@@ -369,7 +369,7 @@ func (c *Cloud) deregisterImage(q *call, in *deregisterImageInput) (any, error) 
 		return nil, err
 	}
 	for _, id := range drop {
-		if err := c.files.discard(c.files.snapshot(id)); err != nil {
+		if err := c.discard(c.files.snapshot(id)); err != nil {
 			return nil, err
 		}
 	}
@@ -459,7 +459,7 @@ func (c *Cloud) copyImage(q *call, in *copyImageInput) (any, error) {
 	})
 	if err != nil {
 		for _, id := range made {
-			_ = c.files.discard(c.files.snapshot(id)) // no row knows it; Reclaim would find it too
+			_ = c.discard(c.files.snapshot(id)) // no row knows it; Reclaim would find it too
 		}
 		return nil, err
 	}

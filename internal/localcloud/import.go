@@ -117,7 +117,7 @@ func (c *Cloud) importDisk(ctx context.Context, in ImportInput) (Image, error) {
 		return nil
 	})
 	if err != nil {
-		_ = c.files.discard(c.files.snapshot(s.ID)) // no row knows it; Reclaim would find it too
+		_ = c.discard(c.files.snapshot(s.ID)) // no row knows it; Reclaim would find it too
 		return Image{}, plainError(err)
 	}
 	return im.summary(q.now, in.Tags, map[string]*snapshot{s.ID: s}), nil
@@ -325,7 +325,7 @@ func (c *Cloud) Remove(ctx context.Context, idOrName, region string, force bool)
 		return Image{}, fmt.Errorf("remove %s: %w", idOrName, plainError(err))
 	}
 	for _, id := range unused {
-		if err := c.files.discard(c.files.snapshot(id)); err != nil {
+		if err := c.discard(c.files.snapshot(id)); err != nil {
 			return Image{}, fmt.Errorf("remove %s: %w", idOrName, err)
 		}
 	}

@@ -81,9 +81,7 @@ func TestImportTreeAttachesWithPartition(t *testing.T) {
 	if _, err := l.cloud.Remove(t.Context(), im.Name, "", false); err != nil {
 		t.Error(err)
 	}
-	if left := l.dataFiles(); len(left) > 0 {
-		t.Errorf("files left: %v", left)
-	}
+	l.wantNoFiles()
 }
 
 func TestImportExportRawAndQCOW2(t *testing.T) {

@@ -183,7 +183,7 @@ func (c *Cloud) storeSnapshot(q *call, s *snapshot, ws *workspace, tags map[stri
 		return t.tag(s.Region, s.ID, tags)
 	})
 	if err != nil {
-		_ = c.files.discard(c.files.snapshot(s.ID)) // no row knows it; Reclaim would find it too
+		_ = c.discard(c.files.snapshot(s.ID)) // no row knows it; Reclaim would find it too
 	}
 	return err
 }
@@ -209,7 +209,7 @@ func (c *Cloud) deleteSnapshot(q *call, in *snapshotInput) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return returnTrue(), c.files.discard(c.files.snapshot(in.SnapshotID))
+	return returnTrue(), c.discard(c.files.snapshot(in.SnapshotID))
 }
 
 // imagesOf returns the images that a snapshot is part of.
@@ -399,7 +399,7 @@ var snapshotFilters = filters[snapshotXML]{
 // that looks at the snapshot sees to it.
 func (c *Cloud) syncLater(ctx context.Context, region string, k kind, id string) {
 	ctx = context.WithoutCancel(ctx)
-	c.syncing.start(id, func() {
+	c.behind.start(id, func() {
 		if err := c.syncData(ctx, region, k, id); err != nil {
 			c.logf("bring %s to the disk: %v", id, err)
 		}

@@ -2,6 +2,9 @@ package localcloud
 
 import (
 	"context"
+	"errors"
+	"io/fs"
+	"os"
 	"time"
 
 	"github.com/imagebakery/packer-plugin-bakery/internal/loop"
@@ -22,7 +25,7 @@ func copyStill(ctx context.Context, from, to string, size int64) error {
 		if err != nil || still {
 			return err
 		}
-		if err := (files{}).discard(to); err != nil {
+		if err := os.Remove(to); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 		if err := wait(ctx, stillPause); err != nil {

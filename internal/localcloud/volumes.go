@@ -393,7 +393,7 @@ func (c *Cloud) makeVolume(q *call, v *volume, source *snapshot, token, fingerpr
 		return t.claim(q, token, fingerprint, v.ID)
 	})
 	if err != nil {
-		_ = c.files.discard(c.files.volume(v.ID)) // no row knows it; Reclaim would find it too
+		_ = c.discard(c.files.volume(v.ID)) // no row knows it; Reclaim would find it too
 		return nil, err
 	}
 	return made, nil
@@ -429,7 +429,7 @@ func (c *Cloud) deleteVolume(q *call, in *volumeInput) (any, error) {
 	}
 	// The row goes on for as long as the volume shows as deleting; its file is
 	// of no use to anyone any more.
-	if err := c.files.discard(c.files.volume(in.VolumeID)); err != nil {
+	if err := c.discard(c.files.volume(in.VolumeID)); err != nil {
 		return nil, err
 	}
 	return returnTrue(), nil

@@ -214,7 +214,7 @@ func TestReboot(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	again.syncing.wait()
+	again.behind.wait()
 	defer func() { _ = again.Close() }()
 	if err := again.store.read(t.Context(), func(tx *tx) error {
 		later := now.Add(time.Minute)
@@ -270,7 +270,8 @@ func TestReclaim(t *testing.T) {
 	if err := c.Reclaim(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	for _, path := range []string{stray, strayAttached, dead} {
+	c.behind.wait()
+	for _, path := range []string{stray, strayAttached, dead, filepath.Join(c.files.work(), filepath.Base(stray))} {
 		if _, err := os.Stat(path); err == nil {
 			t.Errorf("%s is still there", path)
 		}
