@@ -283,6 +283,9 @@ func bulk(content []byte) string {
 	if len(content) > 0 && content[len(content)-1] != '\n' {
 		lines++
 	}
+	if lines == 1 {
+		return fmt.Sprintf("%d bytes (1 line)", len(content))
+	}
 	return fmt.Sprintf("%d bytes (%d lines)", len(content), lines)
 }
 

@@ -194,3 +194,28 @@ func TestPrintable(t *testing.T) {
 		t.Errorf("%d bytes are shown", len(got))
 	}
 }
+
+func TestProgress(t *testing.T) {
+	n := &needs{commands: []*commandNeed{{text: "sleep  9", seconds: 10}}}
+	if got := doing(frame{tag: "out", args: []string{"0"}, at: time.Now().Add(-12 * time.Second)}, n); got != `running the command "sleep 9" for 12s` {
+		t.Errorf("doing = %s", got)
+	}
+	for _, fr := range []frame{{}, {tag: "out", args: []string{"1"}}, {tag: "stat", args: []string{"0"}}} {
+		if got := doing(fr, n); got != "reading the image" {
+			t.Errorf("doing(%v) = %s", fr, got)
+		}
+	}
+	told := make(chan struct{}, 100)
+	stop := every(time.Millisecond, func() { told <- struct{}{} })
+	<-told
+	<-told
+	stop()
+	for len(told) > 0 {
+		<-told
+	}
+	select {
+	case <-told:
+		t.Error("it was called after stop")
+	case <-time.After(20 * time.Millisecond):
+	}
+}

@@ -258,6 +258,41 @@ func TestBusyboxRoot(t *testing.T) {
 	}
 }
 
+// rpm writes beside its database when it is only asked. That must not reach the
+// image; a script stands for it here, which writes and answers as rpm does.
+func TestRpmRoot(t *testing.T) {
+	root := busyboxRoot(t, append(busyboxTools, "touch", "cp", "printf")...)
+	if err := os.Remove(filepath.Join(root, "lib/apk/db/installed")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.MkdirAll(filepath.Join(root, "var/lib/rpm"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	writeTestFile(t, filepath.Join(root, "var/lib/rpm/rpmdb.sqlite"), "x", 0o644)
+	for name, script := range map[string]string{
+		"read-only":       "touch /var/lib/rpm/shm || true\n",
+		"copy in memory":  "case \"$*\" in *--dbpath*) touch /tmp/db/shm || exit 1 ;; *) touch /var/lib/rpm/shm || exit 1 ;; esac\n",
+		"garbage, broken": "exit 1\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			writeTestFile(t, filepath.Join(root, "bin/rpm"), "#!/bin/sh\nprintf 'shop\\tnoarch\\t3:1.4-2.el9\\n'\n"+script, 0o755)
+			before := treeDigest(t, root)
+			results, _ := runText(t, Target{Shell: inRoot(root), Mounted: true}, `
+package "shop" { version = ">= 3:1.4, < 3:1.5" }
+package "nginx" { installed = false }
+`)
+			want := Passed
+			if name == "garbage, broken" {
+				want = Errored
+			}
+			expect(t, results, map[string]Outcome{"package:shop:version": want, "package:nginx:installed": want})
+			if treeDigest(t, root) != before {
+				t.Error("the checks have changed the image's files")
+			}
+		})
+	}
+}
+
 // bareRoot makes a root that has dash, and nothing else: a busybox would run its
 // own applets.
 func bareRoot(t *testing.T) string {
@@ -317,6 +352,55 @@ func TestRootWithoutTools(t *testing.T) {
 	if len(report.Warnings) == 0 {
 		t.Error("no warning that the commands were not isolated")
 	}
+}
+
+// A system whose process 1 is an init with the root of the shell is booted; then
+// the live questions are asked, and commands see what runs.
+func TestBootedIsDetected(t *testing.T) {
+	root := bareRoot(t)
+	for from, to := range map[string]string{"/bin/sh": "bin/init", "/bin/busybox": "bin/busybox"} {
+		if from == "/bin/sh" {
+			from = filepath.Join(root, from)
+		}
+		data, err := os.ReadFile(from)
+		if err != nil {
+			t.Skipf("needs /bin/busybox: %v", err)
+		}
+		writeTestFile(t, filepath.Join(root, to), string(data), 0o755)
+	}
+	for _, tool := range busyboxTools {
+		if err := os.Symlink("busybox", filepath.Join(root, "bin", tool)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	writeTestFile(t, filepath.Join(root, "etc/init.d/crond"), "#!/bin/sh\nexit 3\n", 0o755)
+	boot := `mount --bind "$1" "$1" && mount --bind /dev "$1/dev" && mount -t proc proc "$1/proc" && exec chroot "$1" /bin/init -c '/bin/sh -s; exit $?'`
+	shell := local{argv: []string{"unshare", "-m", "-p", "-f", "sh", "-c", boot, "sh", root}}
+	plan := mustCompile(t, Auto, `
+service "sshd" { running = true }
+service "crond" { running = true }
+service "ntpd" { running = true }
+command "cat /proc/1/comm" {
+  stdout   = "init"
+  requires = "boot"
+}
+file "/proc/1/comm" { contains = ["init"] }
+`)
+	report, err := Run(t.Context(), plan, Target{Shell: shell})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if report.Mode != Booted {
+		t.Fatalf("mode %s: %s", report.Mode, report.ModeReason)
+	}
+	results := map[string]Result{}
+	for _, r := range report.Suites[0].Results {
+		results[r.ID()] = r
+	}
+	expect(t, results, map[string]Outcome{
+		"service:sshd:running": Passed, "service:crond:running": Failed, "service:ntpd:running": Failed,
+		"command:cat /proc/1/comm:stdout": Passed, "file:/proc/1/comm:contains": Passed,
+	})
 }
 
 func TestNoShellInTheImage(t *testing.T) {

@@ -2,6 +2,7 @@ package check
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	apk "github.com/knqyf263/go-apk-version"
@@ -64,6 +65,8 @@ func (f *facts) readPackages(fr frame) {
 	if fr.cut {
 		db.state = stateBroken
 	}
+	// A later attempt to read the same database counts.
+	f.packages.databases = slices.DeleteFunc(f.packages.databases, func(d packageDatabase) bool { return d.system == system })
 	f.packages.databases = append(f.packages.databases, db)
 }
 
@@ -173,6 +176,9 @@ func (f *facts) database() (packageDatabase, verdict) {
 	}
 	if best.system == "dpkg" && f.packages.interrupted {
 		return packageDatabase{}, undecided("dpkg was interrupted and its record is not complete; run dpkg --configure -a in the image")
+	}
+	if len(best.packages) == 0 {
+		return packageDatabase{}, undecided("the package database of %s has no packages at all", best.system)
 	}
 	return best, verdict{}
 }

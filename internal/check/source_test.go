@@ -107,13 +107,19 @@ func TestVersionConstraints(t *testing.T) {
 
 func TestWhichDatabase(t *testing.T) {
 	f := newFacts(Offline)
-	f.packages.databases = []packageDatabase{{system: "dpkg", state: stateRead}, {system: "rpm", state: stateRead}}
+	some := map[string][]installed{"a": {{version: "1"}}}
+	f.packages.databases = []packageDatabase{{system: "dpkg", state: stateRead, packages: some}, {system: "rpm", state: stateRead, packages: some}}
 	for id, want := range map[string]string{"debian": "dpkg", "fedora": "rpm", "": "dpkg"} {
 		f.os["ID"] = id
 		if db, v := f.database(); db.system != want {
 			t.Errorf("on %q the database is %s (%v), want %s", id, db.system, v, want)
 		}
 	}
+	f.packages.databases[0].packages = nil
+	if _, v := f.database(); v.outcome != Errored {
+		t.Errorf("an empty database gives %v", v)
+	}
+	f.packages.databases[0].packages = some
 	f.packages.interrupted = true
 	f.os["ID"] = "debian"
 	if _, v := f.database(); v.outcome != Errored {
