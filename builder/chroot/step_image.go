@@ -51,7 +51,8 @@ func (b *bake) register(ctx context.Context) error {
 		return err
 	}
 	b.ui.Message("Image: " + id)
-	return b.client.WaitImage(ctx, id)
+	_, err = b.client.WaitImage(ctx, id)
+	return err
 }
 
 func (b *bake) deregister(ctx context.Context) error {

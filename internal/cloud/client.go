@@ -3,12 +3,15 @@ package cloud
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/config"
@@ -18,6 +21,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/aws/aws-sdk-go-v2/service/sts/types"
+	"github.com/aws/smithy-go/middleware"
 
 	"github.com/imagebakery/packer-plugin-bakery/version"
 )
@@ -37,6 +41,8 @@ type Config struct {
 	InsecureSkipTLSVerify bool   // for an endpoint with a certificate of its own
 	MaxRetries            int    // of a throttled or broken call; 0 is 10
 	Polling               Polling
+	MFACode               string // for a profile whose role wants a second factor
+	SkipMetadata          bool   // take neither credentials nor region from instance metadata
 
 	// Transport answers the requests instead of the network: the local cloud.
 	Transport http.RoundTripper
@@ -44,6 +50,11 @@ type Config struct {
 	// OnWait, when set, hears of a wait every few seconds: what is waited for
 	// and the state it was last seen in.
 	OnWait func(what, state string, waited time.Duration)
+
+	// OnCall, when set, hears of every call before it is made: its service and
+	// name, such as "ec2:CreateVolume", and its region. Calls are made from
+	// several goroutines.
+	OnCall func(call, region string)
 }
 
 // AssumeRole is the role to take on with the credentials found.
@@ -77,6 +88,12 @@ func New(ctx context.Context, cfg Config) (*Client, error) {
 	awsCfg, err := load(ctx, cfg)
 	if err != nil {
 		return nil, fmt.Errorf("read the AWS configuration: %w", err)
+	}
+	if cfg.OnCall != nil {
+		awsCfg.APIOptions = append(awsCfg.APIOptions, tellCalls(cfg.OnCall))
+	}
+	if awsCfg.Region == "" && cfg.SkipMetadata {
+		return nil, errors.New("no region is set (option region, AWS_REGION, or a profile), and it may not be taken from instance metadata")
 	}
 	if awsCfg.Region == "" {
 		host, err := readHost(ctx, awsCfg)
@@ -116,6 +133,14 @@ func load(ctx context.Context, cfg Config) (aws.Config, error) {
 	}
 	if cfg.AccessKey != "" {
 		opts = append(opts, config.WithCredentialsProvider(static))
+	}
+	if cfg.MFACode != "" {
+		opts = append(opts, config.WithAssumeRoleCredentialOptions(func(o *stscreds.AssumeRoleOptions) {
+			o.TokenProvider = func() (string, error) { return cfg.MFACode, nil }
+		}))
+	}
+	if cfg.SkipMetadata {
+		opts = append(opts, config.WithEC2IMDSClientEnableState(imds.ClientDisabled))
 	}
 	return config.LoadDefaultConfig(ctx, opts...)
 }
@@ -169,10 +194,9 @@ func readHost(ctx context.Context, cfg aws.Config) (Host, error) {
 	ctx, cancel := context.WithTimeout(ctx, metadataTimeout)
 	defer cancel()
 	client := imds.NewFromConfig(cfg, func(o *imds.Options) {
-		// A transport of our own answers whatever AWS_EC2_METADATA_DISABLED says.
-		if _, ours := cfg.HTTPClient.(*http.Client); ours {
-			o.ClientEnableState = imds.ClientEnabled
-		}
+		// What this host is has to be known, whatever AWS_EC2_METADATA_DISABLED
+		// says of credentials and regions.
+		o.ClientEnableState = imds.ClientEnabled
 	})
 	doc, err := client.GetInstanceIdentityDocument(ctx, nil)
 	if err != nil {
@@ -184,11 +208,15 @@ func readHost(ctx context.Context, cfg aws.Config) (Host, error) {
 	}, nil
 }
 
+// callTimeout is how long a call may go without its answer before it is taken
+// as lost. EC2 answers within seconds.
+const callTimeout = time.Minute
+
 func httpClient(cfg Config) aws.HTTPClient {
 	if cfg.Transport != nil {
-		return &http.Client{Transport: cfg.Transport}
+		return &http.Client{Transport: cfg.Transport, Timeout: callTimeout}
 	}
-	client := awshttp.NewBuildableClient()
+	client := awshttp.NewBuildableClient().WithTimeout(callTimeout)
 	if cfg.InsecureSkipTLSVerify {
 		client = client.WithTransportOptions(func(t *http.Transport) {
 			if t.TLSClientConfig == nil {
@@ -209,6 +237,18 @@ func newRetryer(maxRetries int) aws.Retryer {
 		o.RateLimiter = noRateLimit{}
 		o.MaxBackoff = 30 * time.Second
 	})
+}
+
+// tellCalls makes clients tell of each call, not of its repetitions.
+func tellCalls(tell func(call, region string)) func(*middleware.Stack) error {
+	return func(stack *middleware.Stack) error {
+		return stack.Initialize.Add(middleware.InitializeMiddlewareFunc("tellCalls",
+			func(ctx context.Context, in middleware.InitializeInput, next middleware.InitializeHandler) (middleware.InitializeOutput, middleware.Metadata, error) {
+				name := strings.ToLower(awsmiddleware.GetServiceID(ctx)) + ":" + awsmiddleware.GetOperationName(ctx)
+				tell(name, awsmiddleware.GetRegion(ctx))
+				return next.HandleInitialize(ctx, in)
+			}), middleware.After)
+	}
 }
 
 type noRateLimit struct{}

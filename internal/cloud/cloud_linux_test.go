@@ -89,7 +89,7 @@ func TestRound(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := c.WaitImage(ctx, id); err != nil {
+	if _, err := c.WaitImage(ctx, id); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := c.RegisterImage(ctx, spec, "owner"); !errors.Is(err, cloud.ErrDuplicateName) {

@@ -34,7 +34,9 @@ type Image struct {
 	RamdiskID      string // paravirtual only
 	Platform       string // PlatformDetails: what the image is billed as
 	UsageOperation string
-	ProductCodes   []string
+	ProductCodes   []string // of the Marketplace
+	Protected      bool     // from deregistration
+	DeprecateAt    time.Time
 	BlockDevices   []BlockDevice
 	Tags           map[string]string
 }
@@ -173,23 +175,7 @@ type ImageSpec struct {
 // of that name with the same value of ownerTag, one of the spec's tags, is
 // taken as the answer, so the value must be unique to the caller.
 func (c *Client) RegisterImage(ctx context.Context, spec ImageSpec, ownerTag string) (string, error) {
-	in := &ec2.RegisterImageInput{
-		Name:                aws.String(spec.Name),
-		Description:         optional(spec.Description),
-		Architecture:        types.ArchitectureValues(spec.Architecture),
-		BootMode:            types.BootModeValues(spec.BootMode),
-		VirtualizationType:  optional(spec.Virtualization),
-		RootDeviceName:      aws.String(spec.RootDevice),
-		EnaSupport:          optional(spec.ENA),
-		SriovNetSupport:     optional(spec.SRIOV),
-		ImdsSupport:         types.ImdsSupportValues(spec.IMDS),
-		TpmSupport:          types.TpmSupportValues(spec.TPM),
-		UefiData:            optional(spec.UEFIData),
-		KernelId:            optional(spec.KernelID),
-		RamdiskId:           optional(spec.RamdiskID),
-		BlockDeviceMappings: mappings(spec.BlockDevices),
-		TagSpecifications:   tagSpec(map[types.ResourceType]map[string]string{types.ResourceTypeImage: spec.Tags}),
-	}
+	in := spec.input()
 	var id string
 	err := c.once(ctx, func() error {
 		out, err := c.ec2.RegisterImage(ctx, in, repeatRefusedOnly)
@@ -211,10 +197,31 @@ func (c *Client) RegisterImage(ctx context.Context, spec ImageSpec, ownerTag str
 	return id, err
 }
 
-// WaitImage waits until an image is available. It returns ErrFailed, with EC2's
-// reason, when it will not be.
-func (c *Client) WaitImage(ctx context.Context, id string) error {
-	return c.await(ctx, "image "+id+" to become available", func(ctx context.Context) (bool, string, error) {
+func (s ImageSpec) input() *ec2.RegisterImageInput {
+	return &ec2.RegisterImageInput{
+		Name:                aws.String(s.Name),
+		Description:         optional(s.Description),
+		Architecture:        types.ArchitectureValues(s.Architecture),
+		BootMode:            types.BootModeValues(s.BootMode),
+		VirtualizationType:  optional(s.Virtualization),
+		RootDeviceName:      aws.String(s.RootDevice),
+		EnaSupport:          optional(s.ENA),
+		SriovNetSupport:     optional(s.SRIOV),
+		ImdsSupport:         types.ImdsSupportValues(s.IMDS),
+		TpmSupport:          types.TpmSupportValues(s.TPM),
+		UefiData:            optional(s.UEFIData),
+		KernelId:            optional(s.KernelID),
+		RamdiskId:           optional(s.RamdiskID),
+		BlockDeviceMappings: mappings(s.BlockDevices),
+		TagSpecifications:   tagSpec(map[types.ResourceType]map[string]string{types.ResourceTypeImage: s.Tags}),
+	}
+}
+
+// WaitImage waits until an image is available and returns it. It returns
+// ErrFailed, with EC2's reason, when it will not be.
+func (c *Client) WaitImage(ctx context.Context, id string) (Image, error) {
+	var found Image
+	err := c.await(ctx, "image "+id+" to become available", func(ctx context.Context) (bool, string, error) {
 		out, err := c.ec2.DescribeImages(ctx, &ec2.DescribeImagesInput{ImageIds: []string{id}})
 		if err != nil {
 			return false, "", apiError("DescribeImages", id, err)
@@ -225,6 +232,7 @@ func (c *Client) WaitImage(ctx context.Context, id string) error {
 		img := out.Images[0]
 		switch img.State {
 		case types.ImageStateAvailable:
+			found = c.imageFrom(img)
 			return true, "", nil
 		case types.ImageStatePending, types.ImageStateTransient:
 			return false, string(img.State), nil
@@ -236,6 +244,7 @@ func (c *Client) WaitImage(ctx context.Context, id string) error {
 			return false, "", fmt.Errorf("%w: state %s", ErrFailed, reason)
 		}
 	})
+	return found, err
 }
 
 // DeregisterImage deregisters an image; its snapshots stay. An image that is
@@ -262,7 +271,17 @@ func (c *Client) imageFrom(img types.Image) Image {
 		UsageOperation: aws.ToString(img.UsageOperation), Tags: tagMap(img.Tags),
 	}
 	for _, code := range img.ProductCodes {
-		out.ProductCodes = append(out.ProductCodes, aws.ToString(code.ProductCodeId))
+		if code.ProductCodeType != types.ProductCodeValuesDevpay {
+			out.ProductCodes = append(out.ProductCodes, aws.ToString(code.ProductCodeId))
+		}
+	}
+	if at, err := time.Parse(time.RFC3339, aws.ToString(img.DeprecationTime)); err == nil {
+		out.DeprecateAt = at
+	}
+	// EC2 says disabled, enabled-with-cooldown, enabled-without-cooldown, or
+	// disabled-after-<time> while a cooldown lasts.
+	if state := aws.ToString(img.DeregistrationProtection); state != "" && state != "disabled" {
+		out.Protected = true
 	}
 	for _, m := range img.BlockDeviceMappings {
 		dev := BlockDevice{
@@ -291,12 +310,15 @@ func mappings(devices []BlockDevice) []types.BlockDeviceMapping {
 		default:
 			m.Ebs = &types.EbsBlockDevice{
 				SnapshotId: optional(dev.SnapshotID), VolumeSize: optional(dev.SizeGiB), VolumeType: types.VolumeType(dev.Type),
-				Iops: optional(dev.IOPS), Throughput: optional(dev.Throughput), KmsKeyId: optional(dev.KMSKeyID),
 				DeleteOnTermination: aws.Bool(dev.DeleteOnTermination),
 			}
-			// EC2 refuses Encrypted beside a snapshot id: the snapshot decides.
+			// Of a gp2 EC2 tells the iops and refuses to be told.
+			if dev.Type != "gp2" {
+				m.Ebs.Iops, m.Ebs.Throughput = optional(dev.IOPS), optional(dev.Throughput)
+			}
+			// EC2 refuses these beside a snapshot id: the snapshot decides.
 			if dev.SnapshotID == "" {
-				m.Ebs.Encrypted = dev.Encrypted
+				m.Ebs.Encrypted, m.Ebs.KmsKeyId = dev.Encrypted, optional(dev.KMSKeyID)
 			}
 		}
 		list = append(list, m)

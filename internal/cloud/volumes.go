@@ -34,23 +34,26 @@ type VolumeSpec struct {
 // CreateVolume creates a volume and returns its id. The volume is not usable
 // until [Client.WaitVolumeAvailable] returns.
 func (c *Client) CreateVolume(ctx context.Context, spec VolumeSpec) (string, error) {
-	in := &ec2.CreateVolumeInput{
-		AvailabilityZone:  aws.String(spec.Zone),
-		VolumeType:        types.VolumeType(spec.Type),
-		Encrypted:         spec.Encrypted,
-		SnapshotId:        optional(spec.SnapshotID),
-		Size:              optional(spec.SizeGiB),
-		Iops:              optional(spec.IOPS),
-		Throughput:        optional(spec.Throughput),
-		KmsKeyId:          optional(spec.KMSKeyID),
-		ClientToken:       optional(spec.Token),
-		TagSpecifications: tagSpec(map[types.ResourceType]map[string]string{types.ResourceTypeVolume: spec.Tags}),
-	}
-	out, err := c.ec2.CreateVolume(ctx, in)
+	out, err := c.ec2.CreateVolume(ctx, spec.input())
 	if err != nil {
 		return "", apiError("CreateVolume", spec.SnapshotID, err)
 	}
 	return aws.ToString(out.VolumeId), nil
+}
+
+func (s VolumeSpec) input() *ec2.CreateVolumeInput {
+	return &ec2.CreateVolumeInput{
+		AvailabilityZone:  aws.String(s.Zone),
+		VolumeType:        types.VolumeType(s.Type),
+		Encrypted:         s.Encrypted,
+		SnapshotId:        optional(s.SnapshotID),
+		Size:              optional(s.SizeGiB),
+		Iops:              optional(s.IOPS),
+		Throughput:        optional(s.Throughput),
+		KmsKeyId:          optional(s.KMSKeyID),
+		ClientToken:       optional(s.Token),
+		TagSpecifications: tagSpec(map[types.ResourceType]map[string]string{types.ResourceTypeVolume: s.Tags}),
+	}
 }
 
 // WaitVolumeAvailable waits until the volume can be attached. It returns
