@@ -22,8 +22,8 @@ func TestValidate(t *testing.T) {
 			source: `
 				source_ami = "ami-0123456789abcdef0"
 				ami_name   = "shop"
-				ami_nmae   = "shop"`,
-			want: []string{"ami_nmae"},
+				ami_title   = "shop"`,
+			want: []string{"ami_title"},
 		},
 		"two ways of naming the source": {
 			source: `

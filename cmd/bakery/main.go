@@ -45,8 +45,7 @@ func run(args []string) int {
 		return exitCanceled
 	}
 	fmt.Fprintf(os.Stderr, "bakery: %v\n", err)
-	var usage usageError
-	if errors.As(err, &usage) {
+	if _, wrong := errors.AsType[usageError](err); wrong {
 		return exitUsage
 	}
 	return exitFailed
