@@ -242,7 +242,7 @@ func openLocal(ctx context.Context) (http.RoundTripper, error) {
 	if err != nil {
 		return nil, err
 	}
-	local, err := localcloud.Open(ctx, dir)
+	local, err := localcloud.Open(ctx, dir, localcloud.OptionsFromEnv()...)
 	if err != nil {
 		return nil, fmt.Errorf("open the local cloud in %s: %w", dir, err)
 	}
