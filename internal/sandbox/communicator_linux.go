@@ -128,6 +128,9 @@ func (s *Sandbox) openFile(name string) (*os.File, os.FileInfo, error) {
 	return f, info, s.open.add(f)
 }
 
+// newFileMode is the mode of an uploaded file of which none is known.
+const newFileMode = 0o644
+
 // writeFile writes a regular file inside, through links if there are any, and
 // sets its permissions when mode is not nil.
 func (s *Sandbox) writeFile(name string, content io.Reader, mode *uint32) error {
@@ -137,7 +140,15 @@ func (s *Sandbox) writeFile(name string, content io.Reader, mode *uint32) error 
 	if strings.HasSuffix(name, "/") {
 		return errors.New("the path ends with / but a file is uploaded; add the file's name")
 	}
-	f, err := s.guest.open(name, unix.O_WRONLY|unix.O_CREAT|unix.O_NONBLOCK|unix.O_NOCTTY, 0o644)
+	const flags = unix.O_WRONLY | unix.O_NONBLOCK | unix.O_NOCTTY
+	f, err := s.guest.open(name, flags, 0)
+	if errors.Is(err, unix.ENOENT) {
+		if f, err = s.guest.open(name, flags|unix.O_CREAT, newFileMode); err == nil && mode == nil {
+			// Not what the umask of the build left of it.
+			mode = new(uint32)
+			*mode = newFileMode
+		}
+	}
 	if errors.Is(err, unix.EISDIR) {
 		return fmt.Errorf("%w; end the destination with / to upload into it", err)
 	}

@@ -49,6 +49,6 @@
 // (openat2 with RESOLVE_IN_ROOT and RESOLVE_NO_MAGICLINKS), so links that point
 // out of it, hostile or absolute by habit, lead to places inside.
 //
-// Linux 5.8 or newer does the work. On other systems the package compiles, and
-// Start says so.
+// It needs Linux 5.6, and 5.12 for bind mounts with options. On other systems
+// the package compiles, and Start says so.
 package sandbox

@@ -82,6 +82,9 @@ func (s *Sandbox) begin(ctx context.Context, c Command) (*run, error) {
 	}
 	if err := errors.Join(err, closeAll(theirs)); err != nil {
 		r.hangUp()
+		for _, out := range r.outputs {
+			out.from.Close()
+		}
 		return nil, err
 	}
 	if c.Stdin != nil {
@@ -234,7 +237,10 @@ func (s *Sandbox) lost() error {
 	}
 	select {
 	case <-s.gone:
-		return errors.Join(ErrClosed, s.fate)
+		if s.fate != nil {
+			return fmt.Errorf("%w: %w", ErrClosed, s.fate)
+		}
+		return ErrClosed
 	default:
 		return ErrClosed
 	}

@@ -348,6 +348,24 @@ func TestMounts(t *testing.T) {
 	unchanged(t, root, before)
 }
 
+// The default of amazon-chroot, which templates also spell out.
+func TestMountsOfAmazonChroot(t *testing.T) {
+	root := newRoot(t)
+	before := digest(t, root)
+	s := open(t, Config{Root: root, Guard: true, ResolvConf: resolvConf, Mounts: []Mount{
+		{Type: "proc", Source: "proc", Target: "/proc"},
+		{Type: "sysfs", Source: "sysfs", Target: "/sys"},
+		{Type: "bind", Source: "/dev", Target: "/dev"},
+		{Type: "devpts", Source: "devpts", Target: "/dev/pts"},
+		{Type: "binfmt_misc", Source: "binfmt_misc", Target: "/proc/sys/fs/binfmt_misc", Optional: true},
+	}})
+	if got := sh(t, s, "cat /etc/resolv.conf; ls /proc | grep -c '^[0-9]'; test -d /sys/kernel; : > /dev/null; ls /dev/pts"); got != read(t, resolvConf)+"4\nptmx\n" {
+		t.Errorf("got %q", got)
+	}
+	closeNow(t, s)
+	unchanged(t, root, before)
+}
+
 // A sandbox must not keep other volumes of the host mounted, and must let go of
 // its own device when it closes.
 func TestDevices(t *testing.T) {

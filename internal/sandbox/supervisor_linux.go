@@ -93,7 +93,8 @@ func supervise() error {
 			s.reap()
 		}
 	}()
-	launches := make(chan task)
+	// Roomy, so that the end of the socket is noticed while a command starts.
+	launches := make(chan task, 256)
 	go s.receive(launches)
 	for t := range launches {
 		s.start(t)

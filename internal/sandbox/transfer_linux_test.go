@@ -44,6 +44,8 @@ func listing(t *testing.T, root string) []string {
 
 func TestUpload(t *testing.T) {
 	root := newRoot(t)
+	umask := unix.Umask(0o077)
+	t.Cleanup(func() { unix.Umask(umask) })
 	local := t.TempDir()
 	write(t, local, "script", "content")
 	must(t, os.Chmod(local+"/script", 0o4751))
@@ -272,6 +274,8 @@ func whole(prefix string) []string {
 
 func TestUploadDir(t *testing.T) {
 	src := makeTree(t)
+	umask := unix.Umask(0o077)
+	t.Cleanup(func() { unix.Umask(umask) })
 	for _, test := range []struct {
 		name, dst, src string
 		exclude        []string
@@ -288,6 +292,7 @@ func TestUploadDir(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			root := newRoot(t)
+			must(t, os.Chmod(root+"/mnt", 0o755))
 			comm := open(t, Config{Root: root}).Communicator()
 			for range 2 { // also over what is there already
 				if test.dst == "/mnt/new" {
