@@ -122,7 +122,7 @@ func (b *bake) connect(ctx context.Context) error {
 
 // made records a resource in the journal.
 func (b *bake) made(r *resource, kind journal.Kind, id string) error {
-	entry, err := b.journal.Record(kind, id, "")
+	entry, err := b.journal.Record(journal.Entry{Kind: kind, ID: id})
 	*r = resource{id: id, entry: entry}
 	return err
 }

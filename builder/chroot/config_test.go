@@ -74,9 +74,9 @@ func TestPrepareGathersAllMistakes(t *testing.T) {
 
 func TestUnknownOption(t *testing.T) {
 	raw := valid()
-	raw["ami_nmae"] = "x"
-	if _, _, err := new(Builder).Prepare(raw); err == nil || !strings.Contains(err.Error(), "ami_nmae") {
-		t.Errorf("error = %v, want one that names ami_nmae", err)
+	raw["ami_title"] = "x"
+	if _, _, err := new(Builder).Prepare(raw); err == nil || !strings.Contains(err.Error(), "ami_title") {
+		t.Errorf("error = %v, want one that names ami_title", err)
 	}
 }
 

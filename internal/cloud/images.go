@@ -167,6 +167,16 @@ type ImageSpec struct {
 	Tags           map[string]string
 }
 
+// Spec returns what registers an image like i; its UEFI variables are not part
+// of it.
+func (i Image) Spec(uefiData string) ImageSpec {
+	return ImageSpec{
+		Name: i.Name, Description: i.Description, Architecture: i.Architecture, BootMode: i.BootMode,
+		Virtualization: i.Virtualization, RootDevice: i.RootDevice, ENA: i.ENA, SRIOV: i.SRIOV, IMDS: i.IMDS, TPM: i.TPM,
+		UEFIData: uefiData, KernelID: i.KernelID, RamdiskID: i.RamdiskID, BlockDevices: i.BlockDevices, Tags: i.Tags,
+	}
+}
+
 // RegisterImage makes an image out of snapshots and returns its id. It returns
 // ErrDuplicateName when the account has an image of that name in the region.
 // The image is usable when [Client.WaitImage] returns.

@@ -24,6 +24,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/gofrs/flock"
@@ -39,6 +40,7 @@ const (
 	Mount      Kind = "mount"      // ID: path on the host
 	Snapshot   Kind = "snapshot"   // ID: snapshot id
 	Image      Kind = "image"      // ID: image id
+	Replaced   Kind = "replaced"   // ID: id of an image of others' making that the bake takes the name of; Data: how to make it again
 )
 
 // Header says whose journal it is.
@@ -46,6 +48,7 @@ type Header struct {
 	Bake    string          `json:"bake"`    // id of the bake, also the value of its owner tag
 	Started time.Time       `json:"started"` //
 	Region  string          `json:"region"`  // where the bake works
+	Regions []string        `json:"regions"` // all where it makes something; without Region in older journals
 	Access  json.RawMessage `json:"access"`  // how to reach the cloud, without secrets
 }
 
@@ -55,6 +58,12 @@ type Entry struct {
 	Kind   Kind   `json:"kind"`
 	ID     string `json:"id"`
 	Region string `json:"region,omitempty"`
+
+	// Temporary images and snapshots are to be removed even when the bake ends
+	// well; others are its result then.
+	Temporary bool `json:"temporary,omitempty"`
+
+	Data json.RawMessage `json:"data,omitempty"` // what more undoing takes, by kind
 }
 
 // line is what stands in the file: exactly one of its fields.
@@ -64,6 +73,7 @@ type line struct {
 	Gone   int     `json:"gone,omitempty"` // Seq of the entry
 	Kept   bool    `json:"kept,omitempty"`
 	Good   bool    `json:"good,omitempty"` // see Commit
+	Then   []Entry `json:"then,omitempty"` // with Good: what is to be removed from then on
 }
 
 // suffix is the ending of a journal's name.
@@ -72,9 +82,11 @@ const suffix = ".jsonl"
 // ErrLocked is returned when another process holds the journal.
 var ErrLocked = errors.New("the journal belongs to a running bake")
 
-// Journal is the open journal of one bake. It is not safe for concurrent use.
+// Journal is the open journal of one bake. It is safe for concurrent use.
 type Journal struct {
 	Header Header
+
+	mu sync.Mutex // guards what follows
 
 	path    string
 	file    *os.File
@@ -211,17 +223,19 @@ func (j *Journal) read() error {
 		case l.Kept:
 			j.kept = true
 		case l.Good:
-			j.commit()
+			j.commit(l.Then)
 		case l.Gone != 0:
 			j.drop(l.Gone)
 		}
 	}
 }
 
-// Record notes that the bake has created a resource. It is on disk when Record
-// returns.
-func (j *Journal) Record(kind Kind, id, region string) (Entry, error) {
-	entry := Entry{Seq: j.next, Kind: kind, ID: id, Region: region}
+// Record notes that the bake has created a resource, and returns it with its
+// number. It is on disk when Record returns.
+func (j *Journal) Record(entry Entry) (Entry, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	entry.Seq = j.next
 	if err := j.append(line{Made: &entry}); err != nil {
 		return Entry{}, err
 	}
@@ -232,6 +246,8 @@ func (j *Journal) Record(kind Kind, id, region string) (Entry, error) {
 
 // Gone notes that a resource is no longer there.
 func (j *Journal) Gone(entry Entry) error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
 	if err := j.append(line{Gone: entry.Seq}); err != nil {
 		return err
 	}
@@ -239,29 +255,43 @@ func (j *Journal) Gone(entry Entry) error {
 	return nil
 }
 
-// Commit notes that the bake has ended well: its images and snapshots are no
-// longer there to undo.
-func (j *Journal) Commit() error {
-	if err := j.append(line{Good: true}); err != nil {
+// Commit notes that the bake has ended well: its images and snapshots are its
+// result, those that it replaces are given up, and in the same moment what then
+// lists becomes what there is to remove.
+func (j *Journal) Commit(then ...Entry) error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for i := range then {
+		then[i].Seq = j.next + i
+	}
+	if err := j.append(line{Good: true, Then: then}); err != nil {
 		return err
 	}
-	j.commit()
+	j.commit(then)
 	return nil
 }
 
 // Committed reports whether the bake has ended well. What carries its tag then
 // is its result.
-func (j *Journal) Committed() bool { return j.good }
+func (j *Journal) Committed() bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.good
+}
 
 // Keep marks the journal as one that somebody wants to look at: only who asks
 // for kept journals takes it over.
 func (j *Journal) Keep() error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
 	j.kept = true
 	return j.append(line{Kept: true})
 }
 
 // Entries returns what is there to undo, newest first.
 func (j *Journal) Entries() []Entry {
+	j.mu.Lock()
+	defer j.mu.Unlock()
 	list := slices.Clone(j.entries)
 	slices.Reverse(list)
 	return list
@@ -300,9 +330,13 @@ func (j *Journal) append(l line) error {
 	return nil
 }
 
-func (j *Journal) commit() {
+func (j *Journal) commit(then []Entry) {
 	j.good = true
-	j.entries = slices.DeleteFunc(j.entries, func(e Entry) bool { return e.Kind == Image || e.Kind == Snapshot })
+	j.entries = slices.DeleteFunc(j.entries, func(e Entry) bool {
+		return e.Kind == Replaced || (e.Kind == Image || e.Kind == Snapshot) && !e.Temporary
+	})
+	j.entries = append(j.entries, then...)
+	j.next += len(then)
 }
 
 func (j *Journal) drop(seq int) {

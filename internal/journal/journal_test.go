@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"strings"
@@ -133,6 +134,44 @@ func TestCommittedImageIsNotUndone(t *testing.T) {
 	found[0].Done()
 }
 
+func TestCommitTurnsWhatIsToBeRemovedAround(t *testing.T) {
+	dir := t.TempDir()
+	j := create(t, dir, "replacing")
+	replaced := Entry{Kind: Replaced, ID: "ami-old", Region: "eu-west-1", Data: json.RawMessage(`{"name":"x"}`)}
+	temporary := Entry{Kind: Image, ID: "ami-tmp", Region: "eu-west-1", Temporary: true}
+	for _, e := range []*Entry{&replaced, &temporary, {Kind: Image, ID: "ami-new"}} {
+		var err error
+		if *e, err = j.Record(*e); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(j.Entries()) != 3 {
+		t.Errorf("before the commit: %v, want all three", j.Entries())
+	}
+	if err := j.Commit(Entry{Kind: Snapshot, ID: "snap-old", Temporary: true}); err != nil {
+		t.Fatal(err)
+	}
+	want := []Entry{{Seq: 4, Kind: Snapshot, ID: "snap-old", Temporary: true}, temporary}
+	if diff := cmp.Diff(want, j.Entries()); diff != "" {
+		t.Errorf("after the commit (-want +got):\n%s", diff)
+	}
+	if err := j.Gone(want[1]); err != nil {
+		t.Fatal(err)
+	}
+	j.Close()
+	found, err := Orphans(dir, false)
+	if err != nil || len(found) != 1 {
+		t.Fatalf("Orphans = %d, %v", len(found), err)
+	}
+	if diff := cmp.Diff(want[:1], found[0].Entries()); diff != "" {
+		t.Errorf("read back (-want +got):\n%s", diff)
+	}
+	if next := record(t, found[0], Volume, "vol-1"); next.Seq != 5 {
+		t.Errorf("the next entry has number %d, want 5", next.Seq)
+	}
+	found[0].Done()
+}
+
 func FuzzRead(f *testing.F) {
 	f.Add([]byte(`{"header":{"bake":"x"}}` + "\n" + `{"made":{"seq":1,"kind":"volume","id":"v"}}` + "\n"))
 	f.Add([]byte("{}\n{"))
@@ -159,7 +198,7 @@ func create(t *testing.T, dir, bake string) *Journal {
 
 func record(t *testing.T, j *Journal, kind Kind, id string) Entry {
 	t.Helper()
-	e, err := j.Record(kind, id, "")
+	e, err := j.Record(Entry{Kind: kind, ID: id})
 	if err != nil {
 		t.Fatal(err)
 	}

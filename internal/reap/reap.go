@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/imagebakery/packer-plugin-bakery/internal/cloud"
@@ -21,20 +22,37 @@ import (
 // a bake creates in a cloud.
 const OwnerTag = "bakery:bake"
 
+// Report hears of what was undone: the kind and id of what was removed, or of
+// an image that was to be replaced and is there again.
+type Report func(kind journal.Kind, id string)
+
 // Undo removes one resource and notes it in the journal. A resource that is
 // gone already is no error.
 func Undo(ctx context.Context, client *cloud.Client, j *journal.Journal, entry journal.Entry) error {
+	_, err := undo(ctx, client, j, entry)
+	return err
+}
+
+// undo is Undo; id is of what report shall hear of, or empty.
+func undo(ctx context.Context, client *cloud.Client, j *journal.Journal, entry journal.Entry) (id string, err error) {
 	if entry.Region != "" {
 		client = client.InRegion(entry.Region)
 	}
-	err := remove(ctx, client, entry.Kind, entry.ID)
-	if err == nil && entry.Kind == journal.Mount {
-		err = removeMountPoint(entry.ID, j.Header.Bake)
+	id = entry.ID
+	switch entry.Kind {
+	case journal.Replaced:
+		id, err = restore(ctx, client, entry)
+	case journal.Mount:
+		if err = volume.Unmount(ctx, entry.ID); err == nil {
+			err = removeMountPoint(entry.ID, j.Header.Bake)
+		}
+	default:
+		err = remove(ctx, client, entry.Kind, entry.ID)
 	}
 	if err != nil {
-		return fmt.Errorf("remove %s %s: %w", entry.Kind, entry.ID, err)
+		return "", fmt.Errorf("remove %s %s: %w", entry.Kind, entry.ID, err)
 	}
-	return j.Gone(entry)
+	return id, j.Gone(entry)
 }
 
 // removeMountPoint removes the folder that a root was mounted on when it was
@@ -52,11 +70,9 @@ func removeMountPoint(path, bake string) error {
 func remove(ctx context.Context, client *cloud.Client, kind journal.Kind, id string) error {
 	switch kind {
 	case journal.Image:
-		return client.DeregisterImage(ctx, id)
+		return deregister(ctx, client, id)
 	case journal.Snapshot:
 		return client.DeleteSnapshot(ctx, id)
-	case journal.Mount:
-		return volume.Unmount(ctx, id)
 	case journal.Attachment:
 		if err := client.DetachVolume(ctx, id); err != nil {
 			return err
@@ -69,21 +85,44 @@ func remove(ctx context.Context, client *cloud.Client, kind journal.Kind, id str
 	}
 }
 
+// deregister removes an image that the bake made, protected as it may be by
+// then.
+func deregister(ctx context.Context, client *cloud.Client, id string) error {
+	err := client.DeregisterImage(ctx, id)
+	if !errors.Is(err, cloud.ErrProtected) {
+		return err
+	}
+	if err := client.UnprotectImage(ctx, id); err != nil {
+		return err
+	}
+	return client.DeregisterImage(ctx, id)
+}
+
 // All undoes everything that the journal lists, newest first, and then what the
 // bake may have created without living to list it. What cannot be removed stays
 // listed and is in the error; the rest is removed all the same. When all is
 // gone, so is the journal.
-func All(ctx context.Context, client *cloud.Client, j *journal.Journal, removed func(kind journal.Kind, id string)) error {
+func All(ctx context.Context, client *cloud.Client, j *journal.Journal, report Report) error {
 	var errs []error
 	for _, entry := range j.Entries() {
-		if err := Undo(ctx, client, j, entry); err != nil {
+		if entry.Kind == journal.Replaced && !j.Committed() {
+			// The name that the old image gets back may be that of an image which
+			// the bake made and did not live to list.
+			errs = append(errs, sweep(ctx, client.InRegion(entry.Region), j.Header.Bake, report))
+		}
+		id, err := undo(ctx, client, j, entry)
+		if err != nil {
 			errs = append(errs, err)
 			continue
 		}
-		removed(entry.Kind, entry.ID)
+		if id != "" {
+			report(entry.Kind, id)
+		}
 	}
 	if !j.Committed() {
-		errs = append(errs, sweep(ctx, client, j.Header.Bake, removed))
+		for _, region := range regions(client, j.Header) {
+			errs = append(errs, sweep(ctx, client.InRegion(region), j.Header.Bake, report))
+		}
 	}
 	if err := errors.Join(errs...); err != nil {
 		return errors.Join(err, j.Close())
@@ -91,15 +130,22 @@ func All(ctx context.Context, client *cloud.Client, j *journal.Journal, removed 
 	return j.Done()
 }
 
+// regions are all in which a bake may have made something.
+func regions(client *cloud.Client, header journal.Header) []string {
+	all := append([]string{client.Region()}, header.Regions...)
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
 // sweep removes what carries the bake's tag in the client's region.
-func sweep(ctx context.Context, client *cloud.Client, bake string, removed func(journal.Kind, string)) error {
+func sweep(ctx context.Context, client *cloud.Client, bake string, report Report) error {
 	var errs []error
 	try := func(kind journal.Kind, id string) {
 		if err := remove(ctx, client, kind, id); err != nil {
 			errs = append(errs, fmt.Errorf("remove %s %s: %w", kind, id, err))
 			return
 		}
-		removed(kind, id)
+		report(kind, id)
 	}
 	images, err := client.Images(ctx, cloud.ImageQuery{
 		Owners: []string{"self"}, Filters: map[string][]string{"tag:" + OwnerTag: {bake}}, IncludeDeprecated: true,
@@ -130,13 +176,13 @@ func sweep(ctx context.Context, client *cloud.Client, bake string, removed func(
 // undone that were kept for a look. It returns how many bakes were undone.
 func Orphans(ctx context.Context, dir string, kept bool,
 	connect func(context.Context, journal.Header) (*cloud.Client, error),
-	removed func(kind journal.Kind, id string),
+	report Report,
 ) (int, error) {
 	journals, err := journal.Orphans(dir, kept)
 	errs := []error{err}
 	undone := 0
 	for _, j := range journals {
-		if err := undoOrphan(ctx, j, connect, removed); err != nil {
+		if err := undoOrphan(ctx, j, connect, report); err != nil {
 			errs = append(errs, fmt.Errorf("clean up after bake %s: %w", j.Header.Bake, err))
 			continue
 		}
@@ -147,12 +193,12 @@ func Orphans(ctx context.Context, dir string, kept bool,
 
 func undoOrphan(ctx context.Context, j *journal.Journal,
 	connect func(context.Context, journal.Header) (*cloud.Client, error),
-	removed func(kind journal.Kind, id string),
+	report Report,
 ) error {
 	client, err := connect(ctx, j.Header)
 	if err != nil {
 		return errors.Join(err, j.Close())
 	}
 	defer client.Close()
-	return All(ctx, client, j, removed)
+	return All(ctx, client, j, report)
 }
