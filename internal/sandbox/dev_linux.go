@@ -174,16 +174,14 @@ func deviceName(sys string) string {
 // /dev/disk/by-uuid and the names that EC2 gives.
 func linksTo(devices map[uint64]bool) []device {
 	var all []device
-	_ = filepath.WalkDir("/dev", func(path string, entry fs.DirEntry, err error) error {
-		if err != nil || entry.Type() != fs.ModeSymlink {
-			return nil // what cannot be read or is no link has no name to offer
-		}
+	_ = filepath.WalkDir("/dev", func(path string, entry fs.DirEntry, broken error) error {
+		// What vanishes meanwhile or cannot be read has no name to offer.
 		var st unix.Stat_t
-		if unix.Stat(path, &st) != nil || st.Mode&unix.S_IFMT != unix.S_IFBLK || !devices[st.Rdev] {
-			return nil
-		}
-		if link, err := os.Readlink(path); err == nil {
-			all = append(all, device{name: strings.TrimPrefix(path, "/dev/"), link: link})
+		if broken == nil && entry.Type() == fs.ModeSymlink &&
+			unix.Stat(path, &st) == nil && st.Mode&unix.S_IFMT == unix.S_IFBLK && devices[st.Rdev] {
+			if link, unreadable := os.Readlink(path); unreadable == nil {
+				all = append(all, device{name: strings.TrimPrefix(path, "/dev/"), link: link})
+			}
 		}
 		return nil
 	})

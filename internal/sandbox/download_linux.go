@@ -61,7 +61,7 @@ func (s *Sandbox) downloadDir(src, dst string, exclude []string) error {
 	if err != nil {
 		return err
 	}
-	defer to.Close()
+	defer func() { _ = to.Close() }() // all in it was closed before
 	d := &download{sandbox: s, to: to, exclude: exclude}
 	for _, source := range sources {
 		d.from = "/" + strings.Trim(source, "/")
@@ -101,7 +101,7 @@ func (d *download) fetch(inside, outside, rel string) error {
 	if err := d.sandbox.open.add(f); err != nil {
 		return err
 	}
-	defer d.sandbox.open.close(f)
+	defer func() { _ = d.sandbox.open.close(f) }()
 	info, err := f.Stat()
 	switch {
 	case err != nil:
@@ -190,13 +190,13 @@ func (t tree) glob(pattern string) ([]string, error) {
 func (t tree) globIn(dir, pattern string) ([]string, error) {
 	if !strings.ContainsAny(pattern, "*?[") {
 		if _, err := t.stat(dir + "/" + pattern); err != nil {
-			return nil, nil // nothing there is no match
+			return nil, noMatch(err)
 		}
 		return []string{dir + "/" + pattern}, nil
 	}
 	f, err := t.open(dir+"/", unix.O_RDONLY|unix.O_DIRECTORY, 0)
 	if err != nil {
-		return nil, nil // a file is no folder to look into
+		return nil, noMatch(err)
 	}
 	names, err := f.Readdirnames(-1)
 	f.Close()
@@ -215,4 +215,13 @@ func (t tree) globIn(dir, pattern string) ([]string, error) {
 		}
 	}
 	return found, nil
+}
+
+// noMatch passes an error on unless it says that nothing is there, which to a
+// pattern is no error.
+func noMatch(err error) error {
+	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP) {
+		return nil
+	}
+	return err
 }

@@ -159,7 +159,7 @@ func TestNamespaces(t *testing.T) {
 			t.Errorf("the %s namespace is the host's", kind)
 		}
 	}
-	for _, mount := range strings.Split(strings.TrimSpace(sh(t, s, "cut -d' ' -f2 /proc/mounts")), "\n") {
+	for mount := range strings.SplitSeq(strings.TrimSpace(sh(t, s, "cut -d' ' -f2 /proc/mounts")), "\n") {
 		if !slices.Contains([]string{"/", "/proc", "/sys", "/dev", "/dev/pts", "/dev/shm", "/run", "/proc/sys/fs/binfmt_misc"}, mount) {
 			t.Errorf("a guest sees a mount on %s", mount)
 		}

@@ -123,7 +123,7 @@ func (s *Sandbox) makeDir(name string, perm uint32) error {
 	if err != nil {
 		return err
 	}
-	defer s.open.close(dir)
+	defer func() { _ = s.open.close(dir) }()
 	return makeFolder(dir, base, perm, 0, 0)
 }
 
@@ -133,7 +133,7 @@ func (s *Sandbox) makeLink(name, target string) error {
 	if err != nil {
 		return err
 	}
-	defer s.open.close(dir)
+	defer func() { _ = s.open.close(dir) }()
 	if err := unix.Unlinkat(int(dir.Fd()), base, 0); err != nil && !errors.Is(err, unix.ENOENT) {
 		return &fs.PathError{Op: "replace", Path: name, Err: err}
 	}

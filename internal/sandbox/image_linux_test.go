@@ -193,12 +193,12 @@ func TestPolicyKeepsServicesFromStarting(t *testing.T) {
 		{name: "link out of the root", guest: ask, says: "101\n", prepare: func(t *testing.T, root string) {
 			must(t, os.Symlink("../../../../../../../../../../tmp/policy", root+policyPath))
 		}},
-		{name: "guest replaces it", prepare: none, guest: "echo new > /tmp/n; mv /tmp/n " + policyPath, after: ptr("new\n")},
-		{name: "guest writes it", prepare: file(0o755, 0), guest: "echo new > " + policyPath, after: ptr("new\n")},
-		{name: "guest installs the same", prepare: none, guest: "cp -p " + policyPath + " /tmp/p; mv /tmp/p " + policyPath, after: ptr(policy)},
+		{name: "guest replaces it", prepare: none, guest: "echo new > /tmp/n; mv /tmp/n " + policyPath, after: new("new\n")},
+		{name: "guest writes it", prepare: file(0o755, 0), guest: "echo new > " + policyPath, after: new("new\n")},
+		{name: "guest installs the same", prepare: none, guest: "cp -p " + policyPath + " /tmp/p; mv /tmp/p " + policyPath, after: new(policy)},
 		{name: "guest removes it", prepare: none, guest: "rm " + policyPath},
-		{name: "guest removes it where one was", prepare: file(0o755, 0), guest: "rm " + policyPath, after: ptr("")},
-		{name: "guest removes the folder", prepare: none, guest: "rm -r /usr/sbin", after: ptr("")},
+		{name: "guest removes it where one was", prepare: file(0o755, 0), guest: "rm " + policyPath, after: new("")},
+		{name: "guest removes the folder", prepare: none, guest: "rm -r /usr/sbin", after: new("")},
 		{name: "no dpkg", guest: "ls /usr/sbin", prepare: func(t *testing.T, root string) {
 			must(t, os.RemoveAll(root+"/var/lib/dpkg"))
 		}},
@@ -458,5 +458,3 @@ func command(t *testing.T, name string, args ...string) string {
 	}
 	return string(out)
 }
-
-func ptr(s string) *string { return &s }

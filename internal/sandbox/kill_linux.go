@@ -41,7 +41,7 @@ func (s *supervisor) kill(id uint64) {
 		_ = unix.Kill(pid, unix.SIGKILL)
 	}
 	// The leader's end is what is reported, so it comes last.
-	for round := 0; round < rounds; round++ {
+	for range rounds {
 		alive := slices.ContainsFunc(s.processes(), func(p process) bool { return family[p.pid] })
 		if !alive {
 			break

@@ -48,7 +48,7 @@ func newMount(fstype, source string, options []string) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer unix.Close(context)
+	defer func() { _ = unix.Close(context) }()
 	attrs, rest := sortOptions(options)
 	if source != "" {
 		if err := unix.FsconfigSetString(context, "source", source); err != nil {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -172,13 +173,13 @@ func writeNew(dir *os.File, base string, content io.Reader, like *unix.Stat_t) e
 // more, and no mount of theirs is left.
 func (s *Sandbox) putBack() error {
 	var errs []error
-	for i := len(s.placed) - 1; i >= 0; i-- {
-		if err := s.placed[i].remove(s.host); err != nil {
-			errs = append(errs, fmt.Errorf("put back %s: %w", s.placed[i].path, err))
+	for _, p := range slices.Backward(s.placed) {
+		if err := p.remove(s.host); err != nil {
+			errs = append(errs, fmt.Errorf("put back %s: %w", p.path, err))
 		}
 	}
-	for i := len(s.made) - 1; i >= 0; i-- {
-		if err := s.host.unmake(s.made[i]); err != nil {
+	for _, one := range slices.Backward(s.made) {
+		if err := s.host.unmake(one); err != nil {
 			errs = append(errs, err)
 		}
 	}

@@ -113,7 +113,7 @@ func (r *room) moveIn(root string) error {
 	if err != nil {
 		return fmt.Errorf("open %s: %w", root, err)
 	}
-	defer unix.Close(image)
+	defer func() { _ = unix.Close(image) }()
 	// The tmpfs covers root in this namespace only.
 	if err := unix.Mount("tmpfs", root, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, "mode=0755,size=1m"); err != nil {
 		return fmt.Errorf("mount a tmpfs: %w", err)
@@ -294,7 +294,6 @@ func validHostName(name string) bool {
 	if name == "" || len(name) > 64 { // the kernel's limit
 		return false
 	}
-	return !strings.ContainsFunc(name, func(c rune) bool {
-		return !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '-' || c == '.')
-	})
+	const letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-."
+	return strings.Trim(name, letters) == ""
 }

@@ -101,10 +101,10 @@ func start(ctx context.Context, c Config) (*Sandbox, error) {
 		return nil, err
 	}
 	if err := s.launch(); err != nil {
-		s.host.Close()
+		_ = s.host.Close()
 		return nil, err
 	}
-	stop := context.AfterFunc(ctx, func() { s.supervisor.Kill() })
+	stop := context.AfterFunc(ctx, func() { _ = s.supervisor.Kill() })
 	err = s.furnish()
 	if !stop() {
 		err = context.Cause(ctx)
@@ -155,7 +155,7 @@ func (s *Sandbox) launch() error {
 	})
 	if err != nil {
 		complaints.Close()
-		s.wire.Close()
+		_ = s.wire.Close()
 		return fmt.Errorf("start the supervisor: %w", err)
 	}
 	go func() {
@@ -190,7 +190,7 @@ func (s *Sandbox) furnish() error {
 		files, err = s.wire.receive(&answer)
 	}
 	if err != nil {
-		s.wire.Close()
+		_ = s.wire.Close()
 		<-s.gone
 		return errors.Join(fmt.Errorf("talk to the supervisor: %w", err), s.fate)
 	}
@@ -233,7 +233,7 @@ func (s *Sandbox) receive() {
 		s.mu.Unlock()
 	}
 	// Half a conversation is of no use: without the socket the supervisor ends.
-	s.wire.Close()
+	_ = s.wire.Close()
 }
 
 // interrupt kills every guest process.
@@ -263,7 +263,7 @@ func (s *Sandbox) Close(ctx context.Context) error {
 	if s.tidied {
 		return nil
 	}
-	s.wire.Close()
+	_ = s.wire.Close() // twice is no harm
 	select {
 	case <-s.gone:
 	case <-ctx.Done():

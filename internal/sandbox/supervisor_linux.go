@@ -85,7 +85,7 @@ func supervise() error {
 	if err := w.send(&reply{Ready: &ready{Made: r.made}}, view.root); err != nil {
 		return err
 	}
-	view.Close()
+	_ = view.Close()
 
 	s := &supervisor{wire: w, proc: r.proc, running: map[int]uint64{}, pids: map[uint64]int{}}
 	go func() {
@@ -197,7 +197,7 @@ func lookPath(program string, env []string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	defer image.Close()
+	defer func() { _ = image.Close() }()
 	for _, entry := range env {
 		list, isPath := strings.CutPrefix(entry, "PATH=")
 		if !isPath {

@@ -66,7 +66,7 @@ func split(name string) (dir, base string, err error) {
 // fileID tells files apart.
 type fileID struct{ Dev, Ino uint64 }
 
-func idOf(st *unix.Stat_t) fileID { return fileID{uint64(st.Dev), st.Ino} }
+func idOf(st *unix.Stat_t) fileID { return fileID{st.Dev, st.Ino} }
 
 // made is a file or directory that the sandbox made in the image.
 type made struct {
