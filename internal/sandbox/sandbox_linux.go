@@ -242,7 +242,8 @@ func (s *Sandbox) interrupt() {
 }
 
 // PID is the process of the host that holds the sandbox's namespaces, for
-// nsenter(1) and the like.
+// nsenter(1) and the like. The image with all mounts that guests see is at
+// /proc/PID/root/image.
 func (s *Sandbox) PID() int { return s.supervisor.Pid }
 
 // Root is the directory of the host where the image's root is mounted, without
