@@ -72,7 +72,8 @@ const (
 	// PrivateRun is the mount type of a /run as after boot: a tmpfs, so that
 	// neither sockets and pid files stay in the image, nor stale ones make
 	// tools believe that it is booted. It starts with the image's own folders
-	// below /run, because packages make them when they are installed.
+	// below /run, because packages make them when they are installed, and new
+	// folders, not files, are left in the image.
 	PrivateRun = "private-run"
 )
 
