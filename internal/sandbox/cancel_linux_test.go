@@ -179,6 +179,7 @@ func TestGuestsDieWithAKilledParent(t *testing.T) {
 	must(t, err)
 	victim.Stderr = os.Stderr
 	must(t, victim.Start())
+	t.Cleanup(func() { _ = victim.Process.Kill() }) // also when the test fails early
 	lines := bufio.NewScanner(out)
 	lines.Scan()
 	supervisor, err := strconv.Atoi(lines.Text())
