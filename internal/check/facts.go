@@ -11,6 +11,7 @@ type facts struct {
 	root     bool              // the script ran as root
 	os       map[string]string // of os-release
 	nodes    map[string]*node
+	leads    map[string][]byte // of a path: whether it leads to each covered file
 	accounts accounts
 	packages packages
 	services services
@@ -21,7 +22,7 @@ type facts struct {
 
 func newFacts(mode Mode) *facts {
 	return &facts{
-		mode: mode, os: map[string]string{}, nodes: map[string]*node{},
+		mode: mode, os: map[string]string{}, nodes: map[string]*node{}, leads: map[string][]byte{},
 		commands: map[string]*commandResult{}, services: newServices(),
 	}
 }

@@ -11,6 +11,9 @@ type needs struct {
 	units    []string // services whose enablement is asked for
 	running  []string // services that are asked whether they run
 	commands []*commandNeed
+
+	covered []Covered
+	asked   []*pathNeed // paths without those that only covered files need
 }
 
 // pathNeed is what has to be read of one path. Whether there is something at

@@ -24,6 +24,8 @@ type Target struct {
 	Mode  Mode
 	// Mounted is set when it is known that the image is mounted in a chroot.
 	Mounted bool
+	// Covered are files of the builder that lie over the image's own.
+	Covered []Covered
 	// Progress, when set, is told from time to time what a long run is doing.
 	Progress func(what string)
 }
@@ -148,6 +150,7 @@ func (r *Report) chooseMode(ctx context.Context, t Target) error {
 // read runs the script and gathers what it prints.
 func read(ctx context.Context, p *Plan, t Target, mode Mode) (*facts, error) {
 	n := p.needs(mode)
+	n.cover(t.Covered)
 	timeout := scriptTimeout
 	for _, cmd := range n.commands {
 		// A command is killed one or two seconds after its time.
@@ -163,6 +166,7 @@ func read(ctx context.Context, p *Plan, t Target, mode Mode) (*facts, error) {
 	for _, fr := range frames {
 		f.take(fr, n, s.batches)
 	}
+	f.uncover(n)
 	return f, nil
 }
 
@@ -181,6 +185,8 @@ func (f *facts) take(fr frame, n *needs, batches [][]*pathNeed) {
 		f.readServices(fr, n)
 	case "entries", "stat", "target", "content", "content-end", "digest", "digest-end":
 		f.readFiles(fr, n, batches)
+	case "covered":
+		f.readCovered(fr, n, batches)
 	case "isolation", "out", "err", "ran":
 		f.readCommands(fr, n)
 	}

@@ -47,6 +47,10 @@ func (p *Provisioner) Provision(ctx context.Context, ui packersdk.Ui, comm packe
 	if p.plan == nil {
 		return errors.New("bakery-spec: Provision was called before Prepare")
 	}
+	hidden, err := covered(data)
+	if err != nil {
+		return err
+	}
 	// What an earlier run has left must not be taken for the result of this one.
 	for _, file := range []string{p.config.JUnit, p.config.Deferred} {
 		if err := os.Remove(file); file != "" && err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -58,6 +62,7 @@ func (p *Provisioner) Provision(ctx context.Context, ui packersdk.Ui, comm packe
 		Shell:   shell{comm: comm, command: p.config.ExecuteCommand},
 		Mode:    p.config.mode,
 		Mounted: mounted(data),
+		Covered: hidden,
 		Progress: func(what string) {
 			ui.Say("Still checking: " + what)
 		},
@@ -106,6 +111,20 @@ func mounted(data map[string]any) bool {
 	path, _ := data["MountPath"].(string)
 	connection, _ := data["ConnType"].(string)
 	return path != "" && connection == ""
+}
+
+// covered are the files of the builder's sandbox that lie over the image's own.
+func covered(data map[string]any) ([]check.Covered, error) {
+	text, _ := data[handoff.CoveredKey].(string)
+	files, err := handoff.DecodeCovered(text)
+	if err != nil {
+		return nil, fmt.Errorf("see the image without the builder's files: %w", err)
+	}
+	list := make([]check.Covered, len(files))
+	for i, f := range files {
+		list[i] = check.Covered{Path: f.Path, SHA256: f.SHA256, Under: f.Under}
+	}
+	return list, nil
 }
 
 // write writes the report's files.

@@ -5,6 +5,8 @@ package spec
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"encoding/xml"
 	"errors"
@@ -470,6 +472,44 @@ func TestMounted(t *testing.T) {
 	} {
 		if got := mounted(tc.data); got != tc.want {
 			t.Errorf("mounted(%v) = %v", tc.data, got)
+		}
+	}
+}
+
+// The builder's own files over the image's are seen through.
+func TestCovered(t *testing.T) {
+	t.Setenv(home.Env, t.TempDir())
+	t.Setenv(handoff.RunEnv, "run-1")
+	guard := filepath.Join(t.TempDir(), "policy-rc.d")
+	if err := os.WriteFile(guard, []byte("exit 101\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	p, err := prepare(t, `
+file {
+  path   = "`+guard+`"
+  exists = false
+}`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sum := sha256.Sum256([]byte("exit 101\n"))
+	text, err := handoff.EncodeCovered([]handoff.Covered{{Path: guard, SHA256: hex.EncodeToString(sum[:])}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tc := range []struct {
+		value any
+		want  string
+	}{
+		{text, ""},
+		{nil, "it exists"},
+		{"", "it exists"},
+		{"nonsense", "decode SandboxFiles"},
+	} {
+		ui := &packersdk.BasicUi{Reader: strings.NewReader(""), Writer: io.Discard, ErrorWriter: io.Discard}
+		err := p.Provision(t.Context(), ui, &localComm{t: t}, map[string]any{"MountPath": "/mnt/x", handoff.CoveredKey: tc.value})
+		if (err == nil) != (tc.want == "") || err != nil && !strings.Contains(err.Error(), tc.want) {
+			t.Errorf("%q: %v, want %q", tc.value, err, tc.want)
 		}
 	}
 }
