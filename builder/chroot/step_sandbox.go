@@ -3,6 +3,7 @@ package chroot
 import (
 	"context"
 
+	"github.com/imagebakery/packer-plugin-bakery/internal/handoff"
 	"github.com/imagebakery/packer-plugin-bakery/internal/sandbox"
 )
 
@@ -27,6 +28,21 @@ func (b *bake) startSandbox(ctx context.Context) error {
 	}
 	b.guests = guests
 	b.state.Put("communicator", guests.Communicator())
+	return b.putCovered()
+}
+
+// putCovered tells provisioners which files are the sandbox's and not the
+// image's.
+func (b *bake) putCovered() error {
+	var files []handoff.Covered
+	for _, c := range b.guests.Covered() {
+		files = append(files, handoff.Covered(c))
+	}
+	text, err := handoff.EncodeCovered(files)
+	if err != nil {
+		return err
+	}
+	b.put(map[string]string{handoff.CoveredKey: text})
 	return nil
 }
 
@@ -37,7 +53,8 @@ func (c *Config) guestMounts() []sandbox.Mount {
 	}
 	mounts := make([]sandbox.Mount, len(c.ChrootMounts))
 	for i, m := range c.ChrootMounts {
-		mounts[i] = sandbox.Mount{Type: m[0], Source: m[1], Target: m[2]}
+		// amazon-chroot mounts binfmt_misc too, which not every kernel has.
+		mounts[i] = sandbox.Mount{Type: m[0], Source: m[1], Target: m[2], Optional: m[0] == "binfmt_misc"}
 	}
 	return mounts
 }

@@ -74,7 +74,7 @@ build {
       size = "0"
     }
     file {
-      paths  = ["/root/.ssh/id_rsa", "/root/.ssh/authorized_keys"]
+      paths  = ["/root/.ssh/id_rsa", "/root/.ssh/authorized_keys", "/usr/sbin/policy-rc.d"]
       exists = false
     }
     package {

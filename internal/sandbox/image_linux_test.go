@@ -209,6 +209,12 @@ func TestPolicyKeepsServicesFromStarting(t *testing.T) {
 			age(t, root)
 			before := digest(t, root)
 			s := open(t, Config{Root: root, Guard: true})
+			if covered := s.Covered(); test.name != "no dpkg" {
+				_, had := before[strings.TrimPrefix(policyPath, "/")]
+				if len(covered) != 1 || covered[0].Path != policyPath || len(covered[0].SHA256) != 64 || (covered[0].Under != "") != had {
+					t.Errorf("covered = %+v, want the policy, over a file: %v", covered, had)
+				}
+			}
 			if got := sh(t, s, test.guest); got != test.says {
 				t.Errorf("a guest sees %q, want %q", got, test.says)
 			}

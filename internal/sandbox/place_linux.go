@@ -2,10 +2,13 @@ package sandbox
 
 import (
 	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"path"
 	"slices"
 	"strings"
 
@@ -28,6 +31,7 @@ type placed struct {
 	base  string
 	aside string // the name in the directory of what was there; empty for nothing
 	stamp stamp  // what the placed file looked like
+	sum   string // SHA-256 of its content, in hex
 	rule  rule
 }
 
@@ -136,8 +140,10 @@ func (s *Sandbox) put(name string, content io.Reader, like *unix.Stat_t, rule ru
 			return &os.PathError{Op: "move aside", Path: name, Err: err}
 		}
 		// From here on there is something to put back.
-		err := writeNew(dir, base, content, like)
+		sum := sha256.New()
+		err := writeNew(dir, base, io.TeeReader(content, sum), like)
 		if err == nil {
+			p.sum = hex.EncodeToString(sum.Sum(nil))
 			var st unix.Stat_t
 			if err = unix.Fstatat(at, base, &st, unix.AT_SYMLINK_NOFOLLOW); err == nil {
 				p.stamp = stampOf(&st)
@@ -150,6 +156,23 @@ func (s *Sandbox) put(name string, content io.Reader, like *unix.Stat_t, rule ru
 		s.placed = append(s.placed, p)
 		return err
 	})
+}
+
+// Covered returns the files that the sandbox has placed over those of the image,
+// for who looks at the image while the sandbox is open.
+func (s *Sandbox) Covered() []Covered {
+	covered := make([]Covered, 0, len(s.placed))
+	for _, p := range s.placed {
+		c := Covered{Path: p.path}
+		if p.rule == theGuests {
+			c.SHA256 = p.sum
+		}
+		if p.aside != "" {
+			c.Under = path.Join(path.Dir(p.path), p.aside)
+		}
+		covered = append(covered, c)
+	}
+	return covered
 }
 
 // writeNew creates a file in dir with the mode and owner of like.

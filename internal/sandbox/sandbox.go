@@ -90,6 +90,19 @@ func DefaultMounts() []Mount {
 	}
 }
 
+// Covered is a file of the sandbox that lies in the place of the image's own
+// while the sandbox is open.
+type Covered struct {
+	// Path is where it lies, inside the image.
+	Path string
+	// SHA256 is the digest of its content in hex. A file at Path that differs is
+	// a guest's, and stays. Empty means that nothing stays that guests put there.
+	SHA256 string
+	// Under is where the image's own file lies in the meantime, in the same
+	// folder. Empty means that the image has none.
+	Under string
+}
+
 // Command is one command of a guest.
 type Command struct {
 	// Argv is the program and its arguments. A program without a slash is

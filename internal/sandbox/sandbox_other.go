@@ -27,6 +27,9 @@ func (*Sandbox) Communicator() packersdk.Communicator { return nil }
 // PID returns 0.
 func (*Sandbox) PID() int { return 0 }
 
+// Covered returns nothing.
+func (*Sandbox) Covered() []Covered { return nil }
+
 // Root returns nothing.
 func (*Sandbox) Root() string { return "" }
 
