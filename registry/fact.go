@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // Outcome is how a suite or a check ended.
@@ -116,6 +117,10 @@ type Mark struct {
 	Reason      string    `json:"reason,omitempty"`
 	Actor       string    `json:"actor,omitempty"`
 	Clears      string    `json:"clears,omitempty"` // id of the mark that this one takes back
+
+	// Artifact, of a retirement, is the one copy of the image that is gone. An
+	// image is retired when it is, or when all of its copies are.
+	Artifact Ref `json:"artifact,omitzero"`
 }
 
 func (m Mark) validate() error {
@@ -129,7 +134,26 @@ func (m Mark) validate() error {
 	if (m.Kind == MarkPromoted) != (m.Channel != "") {
 		errs = append(errs, errors.New("a promotion, and nothing else, names a channel"))
 	}
+	if m.Artifact != (Ref{}) && m.Kind != MarkRetired {
+		errs = append(errs, errors.New("only a retirement names a copy of the image"))
+	}
+	if why := unfitReason(m.Reason); why != "" {
+		errs = append(errs, fmt.Errorf("the reason %s", why))
+	}
 	return errors.Join(errs...)
+}
+
+// maxReason is the length of the longest reason, in bytes.
+const maxReason = 4096
+
+func unfitReason(s string) string {
+	switch {
+	case len(s) > maxReason:
+		return fmt.Sprintf("is longer than %d bytes", maxReason)
+	case !utf8.ValidString(s):
+		return "is not UTF-8"
+	}
+	return ""
 }
 
 // Channel points to the image of a line that consumers of it shall use. It is
@@ -163,4 +187,5 @@ const (
 	OpMark     Op = "mark"
 	OpClear    Op = "clear"
 	OpPromote  Op = "promote"
+	OpDemote   Op = "demote"
 )

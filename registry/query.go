@@ -177,6 +177,9 @@ func (q Query) onImage(now time.Time) []test {
 
 func (q Query) onView() []test {
 	var tests []test
+	if q.Cloud != "" {
+		tests = append(tests, q.gone)
+	}
 	if len(q.Exclude) > 0 {
 		tests = append(tests, q.excluded)
 	}
@@ -196,7 +199,7 @@ func (q Query) onView() []test {
 	}
 	if q.Channel != "" {
 		tests = append(tests, func(v View) string {
-			if !slices.Contains(v.Channels, q.Channel) {
+			if !v.Heads(q.Channel) {
 				return fmt.Sprintf("it is not the head of channel %s", q.Channel)
 			}
 			return ""
@@ -226,6 +229,18 @@ func (q Query) place(v View) string {
 		want += " of account " + q.Account
 	}
 	return fmt.Sprintf("it is in %s, not in %s", strings.Join(places, ", "), want)
+}
+
+// gone tests that the copies that are where q wants one were not all removed. A
+// query for a status alone may want images that are.
+func (q Query) gone(v View) string {
+	if q.AtLeast == "" || v.Retired != nil {
+		return ""
+	}
+	if _, ok := v.There(q.Cloud, q.Region, q.Account); !ok {
+		return fmt.Sprintf("its copy in %s is gone", strings.TrimSuffix(q.Cloud+"/"+q.Region, "/"))
+	}
+	return ""
 }
 
 // level tests how far an image has come.

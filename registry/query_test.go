@@ -37,7 +37,7 @@ func stocked(t *testing.T) *bench {
 	one.Artifacts[0].Account = "111111111111"
 	one.Artifacts = append(one.Artifacts, registry.Artifact{Ref: registry.Ref{Cloud: "local", Region: "eu-west-1", ID: "ami-eu"}})
 	one = b.add(one, passed("base"), passed("cis"))
-	if _, err := b.Promote(t.Context(), one.ID, "stable", 0); err != nil {
+	if _, err := b.Promote(t.Context(), one.ID, "stable", 0, ""); err != nil {
 		t.Fatal(err)
 	}
 
@@ -167,7 +167,7 @@ func TestFindRefusesMistakes(t *testing.T) {
 func TestPromotedAndRejected(t *testing.T) {
 	b := newBench(t)
 	img := b.add(image("base 1", ""), passed("s"))
-	if _, err := b.Promote(t.Context(), img.ID, "stable", 0); err != nil {
+	if _, err := b.Promote(t.Context(), img.ID, "stable", 0, ""); err != nil {
 		t.Fatal(err)
 	}
 	b.advance(time.Minute)

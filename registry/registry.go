@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/oklog/ulid/v2"
@@ -273,8 +272,8 @@ func (r *Registry) Mark(ctx context.Context, m Mark) (Mark, error) {
 		err = errors.New("promote it to a channel instead")
 	}
 	if err == nil {
-		detail := strings.TrimSuffix(fmt.Sprintf("%s: %s", m.Kind, m.Reason), ": ")
-		err = r.store.Commit(ctx, Change{Marks: []Mark{m}, Events: []Event{r.event(OpMark, m.Image, detail)}})
+		event := r.event(OpMark, m.Image, detail(string(m.Kind), m.Reason))
+		err = r.store.Commit(ctx, Change{Marks: []Mark{m}, Events: []Event{event}})
 	}
 	if err != nil {
 		return Mark{}, fmt.Errorf("mark %s as %s: %w", m.Image, m.Kind, err)
@@ -292,31 +291,56 @@ func (r *Registry) Clear(ctx context.Context, image string, kind MarkKind, reaso
 	}
 	var clears []Mark
 	for _, m := range standing(facts[image].Marks, kind) {
-		at := r.moment()
-		clears = append(clears, Mark{
-			ID: NewID(), Image: image, Kind: kind, Channel: m.Channel,
-			At: at, EffectiveAt: at, Reason: reason, Actor: r.actor, Clears: m.ID,
-		})
+		clears = append(clears, r.clearing(m, reason))
 	}
 	if len(clears) == 0 {
 		return 0, nil
 	}
-	detail := strings.TrimSuffix(fmt.Sprintf("%s: %s", kind, reason), ": ")
-	err = r.store.Commit(ctx, Change{Marks: clears, Events: []Event{r.event(OpClear, image, detail)}})
+	err = r.store.Commit(ctx, Change{
+		Marks: clears, Events: []Event{r.event(OpClear, image, detail(string(kind), reason))},
+	})
 	if err != nil {
 		return 0, fmt.Errorf("clear the mark %s of %s: %w", kind, image, err)
 	}
 	return len(clears), nil
 }
 
+// Unmark takes back one mark, as [Registry.Mark] returned it.
+func (r *Registry) Unmark(ctx context.Context, m Mark, reason string) error {
+	err := r.store.Commit(ctx, Change{
+		Marks: []Mark{r.clearing(m, reason)}, Events: []Event{r.event(OpClear, m.Image, detail(string(m.Kind), reason))},
+	})
+	if err != nil {
+		return fmt.Errorf("clear the mark %s of %s: %w", m.Kind, m.Image, err)
+	}
+	return nil
+}
+
+// clearing returns the mark that takes m back.
+func (r *Registry) clearing(m Mark, reason string) Mark {
+	at := r.moment()
+	return Mark{
+		ID: NewID(), Image: m.Image, Kind: m.Kind, Channel: m.Channel, Artifact: m.Artifact,
+		At: at, EffectiveAt: at, Reason: reason, Actor: r.actor, Clears: m.ID,
+	}
+}
+
+// detail says in an event what was decided and, where it is known, why.
+func detail(what, why string) string {
+	if why == "" {
+		return what
+	}
+	return what + ": " + why
+}
+
 // Promote makes the image with the given id the head of a channel of its line.
 // revision is that of the channel as the caller has seen it, 0 when it did not
-// exist.
+// exist; reason may be empty.
 //
 // It refuses an image that is not tested and usable. It returns ErrConflict
 // when the channel was moved in between, and ErrNotFound when there is no such
 // image.
-func (r *Registry) Promote(ctx context.Context, image, channel string, revision int64) (Channel, error) {
+func (r *Registry) Promote(ctx context.Context, image, channel string, revision int64, reason string) (Channel, error) {
 	wrap := func(err error) error { return fmt.Errorf("promote %s to %s: %w", image, channel, err) }
 
 	if channel == "" {
@@ -342,15 +366,48 @@ func (r *Registry) Promote(ctx context.Context, image, channel string, revision 
 	head := Channel{Line: img.Line(), Name: channel, Image: img.ID, Revision: revision + 1, MovedAt: now, Actor: r.actor}
 	mark := Mark{
 		ID: NewID(), Image: img.ID, Kind: MarkPromoted, Channel: channel,
-		At: now, EffectiveAt: now, Actor: r.actor,
+		At: now, EffectiveAt: now, Reason: reason, Actor: r.actor,
+	}
+	if err := mark.validate(); err != nil {
+		return Channel{}, wrap(err)
 	}
 	err = r.store.Commit(ctx, Change{
-		Channel: &head, Marks: []Mark{mark}, Events: []Event{r.event(OpPromote, img.ID, channel)},
+		Channel: &head, Marks: []Mark{mark}, Events: []Event{r.event(OpPromote, img.ID, detail(channel, reason))},
 	})
 	if err != nil {
 		return Channel{}, wrap(err)
 	}
 	return head, nil
+}
+
+// Demote takes back that the image with the given id was promoted to a channel.
+// The channel has no head then, until an image is promoted to it. It returns
+// ErrConflict when the image is not the head of the channel: what someone else
+// has promoted in between stays.
+func (r *Registry) Demote(ctx context.Context, image, channel, reason string) error {
+	wrap := func(err error) error { return fmt.Errorf("demote %s from %s: %w", image, channel, err) }
+	facts, err := r.store.Facts(ctx, image)
+	if err != nil {
+		return wrap(err)
+	}
+	marks := facts[image].Marks
+	isHead := slices.ContainsFunc(facts[image].Channels, func(c Channel) bool { return c.Name == channel })
+	if !isHead || demoted(marks, channel) {
+		return wrap(fmt.Errorf("it is not the head of that channel: %w", ErrConflict))
+	}
+	var clears []Mark
+	for _, m := range standing(marks, MarkPromoted) {
+		if m.Channel == channel {
+			clears = append(clears, r.clearing(m, reason))
+		}
+	}
+	err = r.store.Commit(ctx, Change{
+		Marks: clears, Events: []Event{r.event(OpDemote, image, detail(channel, reason))},
+	})
+	if err != nil {
+		return wrap(err)
+	}
+	return nil
 }
 
 // Channel returns the channel of a line by name, or ErrNotFound.

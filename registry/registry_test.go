@@ -320,6 +320,8 @@ func TestMarkRefuses(t *testing.T) {
 		{registry.Mark{Image: img.ID, Kind: "doomed"}, `mark "doomed" is none of`},
 		{registry.Mark{Image: img.ID, Kind: registry.MarkPromoted, Channel: "stable"}, "promote it to a channel"},
 		{registry.Mark{Image: img.ID, Kind: registry.MarkHeld, Channel: "stable"}, "names a channel"},
+		{registry.Mark{Image: img.ID, Kind: registry.MarkHeld, Artifact: img.Artifacts[0].Ref}, "only a retirement names a copy"},
+		{registry.Mark{Image: img.ID, Kind: registry.MarkHeld, Reason: strings.Repeat("x", 4097)}, "longer than 4096"},
 		{registry.Mark{Image: "01JNONE", Kind: registry.MarkHeld}, "not found"},
 	} {
 		if _, err := b.Mark(t.Context(), test.mark); err == nil || !strings.Contains(err.Error(), test.want) {
@@ -331,14 +333,14 @@ func TestMarkRefuses(t *testing.T) {
 func TestPromote(t *testing.T) {
 	b := newBench(t)
 	one, two := b.add(image("base 1", ""), passed("s")), b.add(image("base 2", ""), passed("s"))
-	head, err := b.Promote(t.Context(), one.ID, "stable", 0)
+	head, err := b.Promote(t.Context(), one.ID, "stable", 0, "")
 	if err != nil || head.Revision != 1 {
 		t.Fatalf("Promote = %+v, %v", head, err)
 	}
-	if _, err := b.Promote(t.Context(), two.ID, "stable", 0); !errors.Is(err, registry.ErrConflict) {
+	if _, err := b.Promote(t.Context(), two.ID, "stable", 0, ""); !errors.Is(err, registry.ErrConflict) {
 		t.Errorf("promotion on what was seen before: %v, want ErrConflict", err)
 	}
-	if _, err := b.Promote(t.Context(), two.ID, "stable", head.Revision); err != nil {
+	if _, err := b.Promote(t.Context(), two.ID, "stable", head.Revision, ""); err != nil {
 		t.Fatal(err)
 	}
 	wantEqual(t, "statuses", []registry.Status{"tested", "promoted"}, []registry.Status{b.status(one), b.status(two)})
@@ -349,12 +351,83 @@ func TestPromote(t *testing.T) {
 
 	untested, rejected := b.add(image("base 3", "")), b.add(image("base 4", ""), failed("s"))
 	for img, want := range map[string]string{untested.ID: "is built: no test result", rejected.ID: "is rejected: suite s", "01JNONE": "not found"} {
-		if _, err := b.Promote(t.Context(), img, "stable", 2); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := b.Promote(t.Context(), img, "stable", 2, ""); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error is %v, want one with %q", err, want)
 		}
 	}
-	if _, err := b.Promote(t.Context(), two.ID, "", 0); err == nil {
+	if _, err := b.Promote(t.Context(), two.ID, "", 0, ""); err == nil {
 		t.Error("promoted to a channel without a name")
+	}
+}
+
+func TestDemotedImageHeadsNothing(t *testing.T) {
+	b := newBench(t)
+	one, two := b.add(image("base 1", ""), passed("s")), b.add(image("base 2", ""), passed("s"))
+	promote := func(img registry.Image, revision int64) {
+		t.Helper()
+		if _, err := b.Promote(t.Context(), img.ID, "stable", revision, ""); err != nil {
+			t.Fatal(err)
+		}
+	}
+	promote(one, 0)
+	promote(two, 1)
+	if err := b.Demote(t.Context(), one.ID, "stable", "it is not the head any more"); !errors.Is(err, registry.ErrConflict) {
+		t.Errorf("demotion of an earlier head: %v, want ErrConflict", err)
+	}
+	if err := b.Demote(t.Context(), two.ID, "stable", "bad"); err != nil {
+		t.Fatal(err)
+	}
+	wantEqual(t, "statuses", []registry.Status{"tested", "tested"}, []registry.Status{b.status(one), b.status(two)})
+	_, err := b.Find(t.Context(), registry.Query{Application: "base", Channel: "stable"})
+	if !errors.Is(err, registry.ErrNotFound) {
+		t.Errorf("found in the channel: %v", err)
+	}
+	// Whoever has seen revision 2 may promote again, once.
+	promote(two, 2)
+	wantEqual(t, "status", "promoted", b.status(two))
+	promote(one, 3)
+	wantEqual(t, "statuses", []registry.Status{"promoted", "tested"}, []registry.Status{b.status(one), b.status(two)})
+}
+
+func TestRetiredCopyIsNotFound(t *testing.T) {
+	b := newBench(t)
+	older := b.add(image("base 1", ""), passed("s"))
+	img := image("base 2", "")
+	here := img.Artifacts[0].Ref
+	there := registry.Ref{Cloud: here.Cloud, Region: "eu-west-1", ID: "ami-copy"}
+	img.Artifacts = append(img.Artifacts, registry.Artifact{Ref: there})
+	img = b.add(img, passed("s"))
+
+	retire := func(ref registry.Ref) registry.Mark {
+		t.Helper()
+		mark, err := b.Mark(t.Context(), registry.Mark{Image: img.ID, Kind: registry.MarkRetired, Artifact: ref})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return mark
+	}
+	find := func(region string) string {
+		t.Helper()
+		found, err := b.Find(t.Context(), registry.Query{
+			Application: "base", AtLeast: registry.StatusTested, Cloud: here.Cloud, Region: region,
+		})
+		if err != nil {
+			return err.Error()
+		}
+		return found.ID
+	}
+	mark := retire(here)
+	wantEqual(t, "status", "tested", b.status(img))
+	wantEqual(t, "where it was removed", older.ID, find(here.Region))
+	wantEqual(t, "where its copy is", img.ID, find(there.Region))
+	retire(there)
+	wantEqual(t, "status without copies", "retired", b.status(img))
+	if err := b.Unmark(t.Context(), mark, "it is back"); err != nil {
+		t.Fatal(err)
+	}
+	wantEqual(t, "where it is back", img.ID, find(here.Region))
+	if got := find(there.Region); !strings.Contains(got, "its copy in "+there.Cloud+"/"+there.Region+" is gone") {
+		t.Errorf("the search where it is gone says %q", got)
 	}
 }
 

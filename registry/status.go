@@ -38,6 +38,9 @@ type State struct {
 	Suites   []TestResult `json:"suites"`   // the newest result of each suite, by name
 	Channels []string     `json:"channels"` // that it is the head of
 
+	// Gone are the copies of the image that are not in their cloud any more.
+	Gone []Ref `json:"gone,omitempty"`
+
 	// The mark of each kind that counts now; nil when none does.
 	Revoked    *Mark `json:"revoked,omitempty"` // of the image or of the nearest revoked ancestor
 	Retired    *Mark `json:"retired,omitempty"`
@@ -54,6 +57,21 @@ type State struct {
 func (s State) Usable() bool {
 	rejected := len(s.Suites) > 0 && !s.Tested
 	return s.Revoked == nil && s.Retired == nil && s.Deprecated == nil && !rejected
+}
+
+// Heads reports whether the image is the head of the channel of its line.
+func (s State) Heads(channel string) bool { return slices.Contains(s.Channels, channel) }
+
+// There returns the copy of the image in the given cloud, region and account
+// that is not gone. An empty region or account is any.
+func (v View) There(cloud, region, account string) (Artifact, bool) {
+	for _, a := range v.Artifacts {
+		if a.Cloud == cloud && (region == "" || a.Region == region) && (account == "" || a.Account == account) &&
+			!slices.Contains(v.Gone, a.Ref) {
+			return a, true
+		}
+	}
+	return Artifact{}, false
 }
 
 // Checks returns how many checks of the newest results passed, and of how many.
@@ -76,14 +94,16 @@ type recorded struct {
 func derive(img recorded, ancestors []recorded, now time.Time) State {
 	state := State{
 		Suites: newestResults(img.Results), Channels: []string{},
-		Retired:    effective(img.Marks, MarkRetired, now),
 		Deprecated: effective(img.Marks, MarkDeprecated, now),
 		Held:       effective(img.Marks, MarkHeld, now),
 	}
 	for _, channel := range img.Facts.Channels {
-		state.Channels = append(state.Channels, channel.Name)
+		if !demoted(img.Marks, channel.Name) {
+			state.Channels = append(state.Channels, channel.Name)
+		}
 	}
 	slices.Sort(state.Channels)
+	state.Gone, state.Retired = retired(img, now)
 	var failed []string
 	for _, r := range state.Suites {
 		if r.Outcome != Passed {
@@ -127,6 +147,37 @@ func derive(img recorded, ancestors []recorded, now time.Time) State {
 		state.Status, state.Reason = StatusBuilt, "no test result is recorded"
 	}
 	return state
+}
+
+// demoted reports whether every promotion to the channel was taken back. The
+// channel still points to the image then, but the image heads it no more.
+func demoted(marks []Mark, channel string) bool {
+	of := func(m Mark) bool { return m.Channel == channel && m.Clears == "" }
+	return slices.ContainsFunc(marks, of) && !slices.ContainsFunc(standing(marks, MarkPromoted), of)
+}
+
+// retired returns which copies of img are gone, and the mark that says that
+// img is: one of the image, or that of its last copy.
+func retired(img recorded, now time.Time) (gone []Ref, mark *Mark) {
+	var whole []Mark
+	for _, m := range standing(img.Marks, MarkRetired) {
+		switch {
+		case m.EffectiveAt.After(now):
+		case m.Artifact == Ref{}:
+			whole = append(whole, m)
+		case !slices.Contains(gone, m.Artifact):
+			gone, mark = append(gone, m.Artifact), &m
+		}
+	}
+	for _, a := range img.Artifacts {
+		if !slices.Contains(gone, a.Ref) {
+			mark = nil
+		}
+	}
+	if first := effective(whole, MarkRetired, now); first != nil {
+		mark = first
+	}
+	return gone, mark
 }
 
 // newestResults returns the newest result of each suite, by suite. A result is

@@ -19,6 +19,16 @@ type Tree struct {
 	Children []Tree `json:"children"` // newest first
 }
 
+// Below returns the images of t but its own, those that were baked from an image
+// behind it.
+func (t Tree) Below() []View {
+	var views []View
+	for _, child := range t.Children {
+		views = append(append(views, child.View), child.Below()...)
+	}
+	return views
+}
+
 func sortImages(images []Image) { slices.SortFunc(images, newer) }
 
 // view works out the state of img.

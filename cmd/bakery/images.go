@@ -27,13 +27,20 @@ An IMAGE is named by its id in the registry, by its id in the cloud
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	var spec string
-	cmd.PersistentFlags().StringVar(&spec, "registry", "",
-		"registry to use: sqlite:PATH (default $BAKERY_REGISTRY, else registry.db in the suite's folder)")
+	addRegistryFlag(cmd.PersistentFlags(), &spec)
 	cmd.AddCommand(
 		newImagesLsCommand(&spec), newImagesShowCommand(&spec), newImagesTreeCommand(&spec),
 		newImagesRegisterCommand(&spec), newImagesRecordTestCommand(&spec),
 	)
 	return cmd
+}
+
+// addRegistryFlag adds the flag --registry to flags.
+func addRegistryFlag(flags interface {
+	StringVar(p *string, name, value, usage string)
+}, spec *string) {
+	flags.StringVar(spec, "registry", "",
+		"registry to use: sqlite:PATH (default $BAKERY_REGISTRY, else registry.db in the suite's folder)")
 }
 
 // readRegistry runs read on the registry that spec names. A registry that does
@@ -59,6 +66,20 @@ func writeRegistry(ctx context.Context, spec string, write func(*registry.Regist
 	}
 	err = write(registry.New(store, registry.As(stores.Actor())))
 	return errors.Join(err, store.Close())
+}
+
+// lookInto runs look on a registry that must exist.
+func lookInto(ctx context.Context, spec string, look func(*registry.Registry) error) error {
+	return readRegistry(ctx, spec, look, nil)
+}
+
+// changeRegistry runs change on a registry that must exist: what it changes is
+// in there.
+func changeRegistry(ctx context.Context, spec string, change func(*registry.Registry) error) error {
+	if err := lookInto(ctx, spec, func(*registry.Registry) error { return nil }); err != nil {
+		return err
+	}
+	return writeRegistry(ctx, spec, change)
 }
 
 func newImagesLsCommand(spec *string) *cobra.Command {

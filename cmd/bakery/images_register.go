@@ -167,7 +167,7 @@ passed.`,
 		if err != nil {
 			return err
 		}
-		return writeRegistry(ctx, *spec, func(reg *registry.Registry) error {
+		return changeRegistry(ctx, *spec, func(reg *registry.Registry) error {
 			view, err := reg.Resolve(ctx, args[0])
 			if err != nil {
 				return err

@@ -187,6 +187,9 @@ func writeMarks(w io.Writer, marks []registry.Mark) error {
 		if m.Channel != "" {
 			what += " to " + m.Channel
 		}
+		if m.Artifact.ID != "" {
+			what += " in " + strings.TrimSuffix(m.Artifact.Cloud+"/"+m.Artifact.Region, "/")
+		}
 		state := "since " + when(m.EffectiveAt)
 		if m.EffectiveAt.After(time.Now()) {
 			state = "from " + when(m.EffectiveAt)

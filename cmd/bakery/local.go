@@ -210,15 +210,32 @@ func newLocalRemove() *cobra.Command {
 		Short: "Deregister an image and delete its snapshots",
 		Long: `Deregisters an image, named by id or by name, and deletes those of its snapshots
 that no other image has. An image that a volume was made of, or that is
-protected, is removed only with --force.`,
+protected or held, is removed only with --force.
+
+The registry (that of $BAKERY_REGISTRY, else the default one, if it exists)
+records that the image is gone, so that bakery-ancestor does not return it.`,
 		Args: exactArgs(1),
 	}
 	output := addOutputFlag(cmd)
 	cmd.Flags().StringVar(&region, "region", "", "region of the image, where its name is in several")
 	cmd.Flags().BoolVar(&force, "force", false, "also when the image is in use or protected")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		return withLocalCloud(cmd.Context(), func(cloud *localcloud.Cloud) error {
-			im, err := cloud.Remove(cmd.Context(), args[0], region, force)
+		ctx := cmd.Context()
+		return withLocalCloud(ctx, func(cloud *localcloud.Cloud) error {
+			im, err := cloud.Find(ctx, args[0], region)
+			if err != nil {
+				return fmt.Errorf("remove: %w", err)
+			}
+			// The record comes first: an image that is marked and still there
+			// does no harm, one that is gone and not marked would be found.
+			takeBack, err := retireLocal(ctx, im, force)
+			if err != nil {
+				return err
+			}
+			im, err = cloud.Remove(ctx, im.ID, im.Region, force)
+			if err != nil {
+				err = errors.Join(err, takeBack(context.WithoutCancel(ctx)))
+			}
 			if errors.Is(err, localcloud.ErrImageInUse) {
 				err = fmt.Errorf("%w; --force removes it all the same", err)
 			}

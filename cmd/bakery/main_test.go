@@ -73,7 +73,7 @@ func stock(ts *testscript.TestScript, _ bool, _ []string) {
 		}, one.results...)
 		ts.Check(err)
 	}
-	_, err = reg.Promote(ctx, "01BASE1", "stable", 0)
+	_, err = reg.Promote(ctx, "01BASE1", "stable", 0, "")
 	ts.Check(err)
 }
 

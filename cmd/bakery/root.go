@@ -19,6 +19,8 @@ func newRoot() *cobra.Command {
 
   bakery local    the local cloud: EC2 and EBS on this machine's files
   bakery images   the registry: images, their lineage and their tests
+  bakery promote, demote, deprecate, revoke, retire, hold, restore
+                  decisions about an image, recorded in the registry
   bakery reap     remove what crashed bakes left behind
 
 Set BAKERY_LOG=1 to see what is done on the way.
@@ -33,6 +35,7 @@ Exit codes: 0 done, 1 could not be done, 2 wrong usage, 130 interrupted.`,
 		return usageError{fmt.Errorf("%w; see '%s --help'", err, cmd.CommandPath())}
 	})
 	root.AddCommand(newLocalCommand(), newImagesCommand(), newReapCommand())
+	root.AddCommand(newDecisionCommands()...)
 	return root
 }
 

@@ -106,7 +106,7 @@ func (d *Datasource) regionOfHost(ctx context.Context) (string, error) {
 
 func output(found registry.Found, q registry.Query) DatasourceOutput {
 	// The query lets only images through that are there.
-	artifact, _ := found.In(q.Cloud, q.Region, q.Account)
+	artifact, _ := found.There(q.Cloud, q.Region, q.Account)
 	out := DatasourceOutput{
 		ID: artifact.ID, Name: artifact.Name, Cloud: artifact.Cloud, Region: artifact.Region,
 		Account: artifact.Account, Snapshots: list(artifact.Snapshots), Tags: table(artifact.Tags),
