@@ -66,7 +66,7 @@ say "What there is now"
 bakery images tree
 echo
 image=$(bakery images ls --application shop --limit 1 --output json |
-	sed -n '/"artifacts"/,/]/s/.*"image_id": "\(.*\)".*/\1/p')
+	sed -n '/"artifacts"/,/]/s/.*"image_id": "\(.*\)".*/\1/p' | head -n 1)
 bakery images show "$image"
 
 disk=$BAKERY_HOME/shop.raw
