@@ -78,7 +78,8 @@ Its reports: reports/base.xml, reports/shop.xml
 The local cloud and the registry: $BAKERY_HOME
 
 To go on by hand:
-  export PATH=$bin:\$PATH PACKER_PLUGIN_PATH=$PACKER_PLUGIN_PATH BAKERY_CLOUD=local
+  export PATH=$bin:\$PATH PACKER_PLUGIN_PATH=$PACKER_PLUGIN_PATH
+  export BAKERY_CLOUD=local BAKERY_HOME=$BAKERY_HOME
   packer build example/base
   bakery images tree
 END
