@@ -50,6 +50,11 @@ type Query struct {
 
 	// MaxAge, when not 0, is how long ago the image may have been baked.
 	MaxAge time.Duration
+
+	// RevokeMargin, when not 0, is how long the image must stay usable: none is
+	// let through whose scheduled revocation, or an ancestor's, begins to count
+	// within it.
+	RevokeMargin time.Duration
 }
 
 // Levels lists what [Query.AtLeast] can be.
@@ -69,6 +74,9 @@ func (q Query) Validate() error {
 	}
 	if q.MaxAge < 0 {
 		errs = append(errs, fmt.Errorf("the maximum age %s is negative", q.MaxAge))
+	}
+	if q.RevokeMargin < 0 {
+		errs = append(errs, fmt.Errorf("the margin before a revocation %s is negative", q.RevokeMargin))
 	}
 	return errors.Join(errs...)
 }
@@ -106,6 +114,9 @@ func (q Query) String() string {
 	add("exclude", strings.Join(q.Exclude, ","))
 	if q.MaxAge != 0 {
 		add("max_age", q.MaxAge.String())
+	}
+	if q.RevokeMargin != 0 {
+		add("revoke_margin", q.RevokeMargin.String())
 	}
 	if len(parts) == 0 {
 		return "any image"
@@ -175,7 +186,7 @@ func (q Query) onImage(now time.Time) []test {
 	return tests
 }
 
-func (q Query) onView() []test {
+func (q Query) onView(now time.Time) []test {
 	var tests []test
 	if q.Cloud != "" {
 		tests = append(tests, q.gone)
@@ -185,6 +196,14 @@ func (q Query) onView() []test {
 	}
 	if q.AtLeast != "" {
 		tests = append(tests, q.level)
+	}
+	if q.RevokeMargin != 0 {
+		tests = append(tests, func(v View) string {
+			if !v.RevokeAt.IsZero() && v.RevokeAt.Sub(now) < q.RevokeMargin {
+				return fmt.Sprintf("it will be revoked %s, within %s", v.RevokeAt.Format(time.RFC3339), q.RevokeMargin)
+			}
+			return ""
+		})
 	}
 	if q.Status != "" {
 		tests = append(tests, func(v View) string {
@@ -343,7 +362,7 @@ func (r *Registry) judge(ctx context.Context, load *loader, q Query, img Image) 
 	if v, err = r.view(ctx, load, img); err != nil {
 		return v, "", met, err
 	}
-	for _, t := range q.onView() {
+	for _, t := range q.onView(r.now()) {
 		if missing = t(v); missing != "" {
 			return v, missing, met, nil
 		}

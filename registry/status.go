@@ -55,9 +55,12 @@ type State struct {
 // Usable reports whether nothing forbids to use the image: it is not revoked,
 // retired, deprecated, or rejected by its tests.
 func (s State) Usable() bool {
-	rejected := len(s.Suites) > 0 && !s.Tested
-	return s.Revoked == nil && s.Retired == nil && s.Deprecated == nil && !rejected
+	return s.Revoked == nil && s.Retired == nil && s.Deprecated == nil && !s.Rejected()
 }
+
+// Rejected reports whether the newest result of some suite did not pass,
+// whatever the status is.
+func (s State) Rejected() bool { return len(s.Suites) > 0 && !s.Tested }
 
 // Heads reports whether the image is the head of the channel of its line.
 func (s State) Heads(channel string) bool { return slices.Contains(s.Channels, channel) }

@@ -30,6 +30,7 @@ An IMAGE is named by its id in the registry, by its id in the cloud
 	addRegistryFlag(cmd.PersistentFlags(), &spec)
 	cmd.AddCommand(
 		newImagesLsCommand(&spec), newImagesShowCommand(&spec), newImagesTreeCommand(&spec),
+		newImagesQueryCommand(&spec), newImagesOutdatedCommand(&spec),
 		newImagesRegisterCommand(&spec), newImagesRecordTestCommand(&spec),
 	)
 	return cmd
