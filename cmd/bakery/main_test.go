@@ -20,7 +20,8 @@ func TestMain(m *testing.M) {
 
 // TestScripts runs the command lines in testdata. Scripts have two commands of
 // their own: "stock" fills the registry, "import" puts an image with the id in
-// $AMI into the local cloud.
+// $AMI into the local cloud, "status" wants a command's exit status, "mkroot"
+// makes a root file system.
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata",
@@ -32,7 +33,7 @@ func TestScripts(t *testing.T) {
 		},
 		Condition: func(cond string) (bool, error) { return cond == "root" && os.Geteuid() == 0, nil },
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"stock": stock, "import": importImage,
+			"stock": stock, "import": importImage, "status": status, "mkroot": makeRoot,
 		},
 	})
 }

@@ -21,6 +21,7 @@ func newRoot() *cobra.Command {
   bakery images   the registry: images, their lineage and their tests
   bakery promote, demote, deprecate, revoke, retire, hold, restore
                   decisions about an image, recorded in the registry
+  bakery spec     suite files: validate them, run them without Packer
   bakery reap     remove what crashed bakes left behind
 
 Set BAKERY_LOG=1 to see what is done on the way.
@@ -34,7 +35,7 @@ Exit codes: 0 done, 1 could not be done, 2 wrong usage, 130 interrupted.`,
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usageError{fmt.Errorf("%w; see '%s --help'", err, cmd.CommandPath())}
 	})
-	root.AddCommand(newLocalCommand(), newImagesCommand(), newReapCommand())
+	root.AddCommand(newLocalCommand(), newImagesCommand(), newReapCommand(), newSpecCommand())
 	root.AddCommand(newDecisionCommands()...)
 	return root
 }

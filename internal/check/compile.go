@@ -22,6 +22,8 @@ type Suite struct {
 	File    string // empty for a template
 	Entries []Entry
 	Waivers []Waiver
+
+	broken bool // not all of it could be read
 }
 
 // Entry is one block as it was written.
@@ -55,8 +57,9 @@ type subjects struct {
 // Plan is what a run has to decide.
 type Plan struct {
 	Suites []PlannedSuite
-	// Partial is set when a value was not known yet; such a plan was validated
-	// as far as possible and cannot run.
+	// Partial is set when a value was not known yet, or a suite could not be
+	// read as a whole; such a plan was validated as far as possible and cannot
+	// run.
 	Partial bool
 }
 
@@ -92,14 +95,15 @@ func Compile(suites []Suite, mode Mode, now time.Time) (*Plan, []error) {
 		for i := range s.Entries {
 			c.compileEntry(&s.Entries[i])
 		}
-		if s.File != "" && len(s.Entries) == 0 {
+		c.plan.Partial = c.plan.Partial || s.broken
+		if s.File != "" && len(s.Entries) == 0 && !s.broken {
 			c.problems = append(c.problems, fmt.Errorf("%s: no checks in it: an empty suite would always pass", s.File))
 		}
 		blocks += len(s.Entries)
 		planned.Digest = digest(planned.Assertions, s.Waivers)
 		c.plan.Suites = append(c.plan.Suites, planned)
 	}
-	fromFiles := slices.ContainsFunc(suites, func(s Suite) bool { return s.File != "" })
+	fromFiles := slices.ContainsFunc(suites, func(s Suite) bool { return s.File != "" || s.broken })
 	if blocks == 0 && len(suites) > 0 && !fromFiles {
 		c.problems = append(c.problems, errors.New("no checks: write a block such as file, package or service, or name suite files with suite; a provisioner without checks would always pass"))
 	}

@@ -133,7 +133,7 @@ func (r *Report) chooseMode(ctx context.Context, t Target) error {
 	case t.Mode == Booted:
 		r.Mode, r.ModeReason = Booted, `mode = "booted" is set`
 	case t.Mounted:
-		r.Mode, r.ModeReason = Offline, "the builder has mounted it in a chroot"
+		r.Mode, r.ModeReason = Offline, "it is mounted in a chroot"
 	case t.Mode == Offline:
 		r.Mode, r.ModeReason = Offline, `mode = "offline" is set`
 	default:

@@ -2,10 +2,13 @@ package check
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/go-viper/mapstructure/v2"
@@ -29,6 +32,41 @@ var kinds = map[string]struct {
 	"user":    {(*FlatUser)(nil).HCL2Spec, func() Block { return new(User) }},
 	"group":   {(*FlatGroup)(nil).HCL2Spec, func() Block { return new(Group) }},
 	"command": {(*FlatCommand)(nil).HCL2Spec, func() Block { return new(Command) }},
+}
+
+// ReadSuites reads the suite files of one run, and returns all that is wrong
+// with them. Results are recorded by the name of the suite: with one name for
+// two, the later would hide the earlier. taken are names that others have, each
+// with whose it is.
+func ReadSuites(files []string, taken map[string]string) ([]Suite, []error) {
+	var suites []Suite
+	var errs []error
+	owners := maps.Clone(taken)
+	if owners == nil {
+		owners = map[string]string{}
+	}
+	for _, file := range files {
+		if file == "" {
+			errs = append(errs, errors.New(`"" names no file`))
+			continue
+		}
+		suite, wrong := ReadSuite(file)
+		if len(wrong) > 0 {
+			// What could be read is compiled, so that all mistakes come at once.
+			errs = append(errs, wrong...)
+			suite.broken = true
+			if suite.File == "" {
+				continue
+			}
+		}
+		if before, dup := owners[suite.Name]; dup {
+			errs = append(errs, fmt.Errorf("%q and %s have the same name, %s; rename one", file, before, suite.Name))
+			continue
+		}
+		owners[suite.Name] = strconv.Quote(file)
+		suites = append(suites, suite)
+	}
+	return suites, errs
 }
 
 // ReadSuite reads a suite file: checks as people write them, or with the

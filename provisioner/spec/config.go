@@ -4,9 +4,7 @@
 package spec
 
 import (
-	"errors"
 	"fmt"
-	"strconv"
 	"strings"
 	"time"
 
@@ -126,32 +124,19 @@ func (c *Config) readSuites(problem func(error)) (partial bool) {
 	if len(inline.Entries) > 0 || len(inline.Waivers) > 0 || len(c.Suite) == 0 {
 		c.suites = append(c.suites, inline)
 	}
-	files := map[string]string{inlineName: "the template's own checks"}
+	var files []string
 	for _, file := range c.Suite {
-		switch {
-		case check.IsUnknown(file):
+		if check.IsUnknown(file) {
 			partial = true
 			continue
-		case file == "":
-			problem(errors.New("suite: \"\" names no file"))
-			continue
 		}
-		suite, errs := check.ReadSuite(file)
-		for _, err := range errs {
-			problem(err)
-		}
-		if len(errs) > 0 {
-			continue
-		}
-		// Results are recorded by the name of the suite: with one name for two,
-		// the later would hide the earlier.
-		if before, dup := files[suite.Name]; dup {
-			problem(fmt.Errorf("suite: %q and %s have the same name, %s; rename one", file, before, suite.Name))
-			continue
-		}
-		files[suite.Name] = strconv.Quote(file)
-		c.suites = append(c.suites, suite)
+		files = append(files, file)
 	}
+	suites, errs := check.ReadSuites(files, map[string]string{inlineName: "the template's own checks"})
+	for _, err := range errs {
+		problem(fmt.Errorf("suite: %w", err))
+	}
+	c.suites = append(c.suites, suites...)
 	return partial
 }
 

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 
 	"github.com/hashicorp/hcl/v2/hcldec"
 	packersdk "github.com/hashicorp/packer-plugin-sdk/packer"
@@ -57,7 +56,7 @@ func (p *Provisioner) Provision(ctx context.Context, ui packersdk.Ui, comm packe
 			return fmt.Errorf("remove the report of an earlier run: %w", err)
 		}
 	}
-	ui.Say(fmt.Sprintf("Checking the image: %s%s", checks(p.plan.Len()), suiteNames(p.plan)))
+	ui.Say(fmt.Sprintf("Checking the image: %s%s", check.CountChecks(p.plan.Len()), suiteNames(p.plan)))
 	report, err := check.Run(ctx, p.plan, check.Target{
 		Shell:   shell{comm: comm, command: p.config.ExecuteCommand},
 		Mode:    p.config.mode,
@@ -130,19 +129,12 @@ func covered(data map[string]any) ([]check.Covered, error) {
 // write writes the report's files.
 func (p *Provisioner) write(report *check.Report) error {
 	if file := p.config.JUnit; file != "" {
-		if err := writeFile(file, report.WriteJUnit); err != nil {
+		if err := report.SaveJUnit(file); err != nil {
 			return fmt.Errorf("junit: %w", err)
 		}
 	}
 	if file := p.config.Deferred; file != "" {
-		data, err := report.DeferredJSON()
-		if err != nil {
-			return fmt.Errorf("deferred: %w", err)
-		}
-		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
-			return fmt.Errorf("deferred: %w", err)
-		}
-		if err := os.WriteFile(file, data, 0o644); err != nil {
+		if err := report.SaveDeferred(file); err != nil {
 			return fmt.Errorf("deferred: %w", err)
 		}
 	}

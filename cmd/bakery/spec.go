@@ -1,0 +1,277 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/imagebakery/packer-plugin-bakery/internal/check"
+)
+
+func newSpecCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "spec",
+		Short: "Check images with suite files, without Packer",
+		Args:  noSuchCommand,
+		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(newSpecCheckCommand(), newSpecRunCommand())
+	return cmd
+}
+
+// specChecked is what `bakery spec check --output json` writes.
+type specChecked struct {
+	Suites   []specSuite `json:"suites"`
+	Mistakes []string    `json:"mistakes"`
+}
+
+type specSuite struct {
+	Name   string `json:"name"`
+	File   string `json:"file"`
+	Checks int    `json:"checks"`
+}
+
+func newSpecCheckCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "check FILE...",
+		Short: "Say what is wrong with suite files",
+		Long: `Read suite files, as one run would, and say all that is wrong with them, each
+mistake with its file and line. Nothing is run.
+
+Exit codes: 0 nothing is wrong, 1 there are mistakes, 2 wrong usage.`,
+		Args: suiteArgs,
+	}
+	format := addOutputFlag(cmd)
+	mode := addModeFlag(cmd)
+	cmd.RunE = func(cmd *cobra.Command, files []string) error {
+		plan, errs := compileSuites(files, check.Mode(*mode))
+		result := specChecked{Suites: []specSuite{}, Mistakes: []string{}}
+		for _, s := range plan.Suites {
+			result.Suites = append(result.Suites, specSuite{Name: s.Name, File: s.File, Checks: len(s.Assertions)})
+		}
+		for _, err := range errs {
+			result.Mistakes = append(result.Mistakes, err.Error())
+		}
+		if err := writeSpecChecked(cmd.OutOrStdout(), *format, result); err != nil {
+			return err
+		}
+		switch len(errs) {
+		case 0:
+			return nil
+		case 1:
+			return errors.New("1 mistake")
+		}
+		return fmt.Errorf("%d mistakes", len(errs))
+	}
+	return cmd
+}
+
+func writeSpecChecked(out io.Writer, format outputFormat, result specChecked) error {
+	if format == outputJSON {
+		return writeJSON(out, result)
+	}
+	if len(result.Mistakes) == 0 {
+		rows := make([][]string, len(result.Suites))
+		for i, s := range result.Suites {
+			rows[i] = []string{s.Name, s.File, fmt.Sprint(s.Checks)}
+		}
+		return writeTable(out, []string{"SUITE", "FILE", "CHECKS"}, rows)
+	}
+	for _, mistake := range result.Mistakes {
+		if _, err := fmt.Fprintln(out, mistake); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// compileSuites reads suite files and makes them ready to run. The plan is never
+// nil.
+func compileSuites(files []string, mode check.Mode) (*check.Plan, []error) {
+	suites, errs := check.ReadSuites(files, nil)
+	plan, wrong := check.Compile(suites, mode, time.Now())
+	return plan, append(errs, wrong...)
+}
+
+func newSpecRunCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "run {--root DIR | --here} SUITE...",
+		Short: "Check an image or this machine",
+		Long: `Run suite files.
+
+With --root the image is a folder or the place where a disk is mounted: its own
+programs run in it, in a sandbox that ends with the run, and nothing of it is
+taken for booted. This needs root.
+
+With --here it is this machine. Whether it is booted is found out; what is not
+plainly booted is offline.
+
+Exit codes: 0 all checks passed, 1 some failed or could not be decided, 2 wrong
+usage, suites with mistakes included.`,
+		Args: suiteArgs,
+	}
+	var o specRun
+	format := addOutputFlag(cmd)
+	mode := addModeFlag(cmd)
+	cmd.Flags().StringVar(&o.root, "root", "", "folder in which the image is mounted")
+	cmd.Flags().BoolVar(&o.here, "here", false, "check this machine")
+	cmd.Flags().StringVar(&o.junit, "junit", "", "file for the results as JUnit XML")
+	cmd.Flags().StringVar(&o.deferred, "deferred", "", "file for the checks that are left to a booted run")
+	failOn := cmd.Flags().String("fail-on", check.Low.String(), "least severity that counts: low, medium, high or critical")
+	cmd.RunE = func(cmd *cobra.Command, files []string) error {
+		o.mode, o.format = check.Mode(*mode), *format
+		var err error
+		if o.failOn, err = check.ParseSeverity(*failOn); err != nil {
+			return usageError{fmt.Errorf("--fail-on %q %w", *failOn, err)}
+		}
+		return o.run(cmd, files)
+	}
+	return cmd
+}
+
+// suiteArgs wants files.
+func suiteArgs(cmd *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return nil
+	}
+	return usageError{fmt.Errorf("'%s' takes suite files, got none; see '%s --help'", cmd.CommandPath(), cmd.CommandPath())}
+}
+
+// specMode is the value of a --mode flag.
+type specMode check.Mode
+
+func addModeFlag(cmd *cobra.Command) *specMode {
+	mode := specMode(check.Auto)
+	cmd.Flags().Var(&mode, "mode", "whether the image runs: auto, offline or booted")
+	return &mode
+}
+
+func (m *specMode) String() string { return string(*m) }
+func (m *specMode) Type() string   { return "auto|offline|booted" }
+
+func (m *specMode) Set(value string) error {
+	mode, err := check.ParseMode(value)
+	if err == nil {
+		*m = specMode(mode)
+	}
+	return err
+}
+
+// specRun are the options of bakery spec run.
+type specRun struct {
+	root     string
+	here     bool
+	junit    string
+	deferred string
+	mode     check.Mode
+	failOn   check.Severity
+	format   outputFormat
+}
+
+// run checks the image and reports what was found.
+func (o specRun) run(cmd *cobra.Command, files []string) (err error) {
+	if (o.root != "") == o.here {
+		return usageError{errors.New("say what to check: --root DIR or --here, one of the two")}
+	}
+	if o.root != "" && o.mode == check.Booted {
+		return usageError{errors.New("--mode booted is wrong with --root: nothing of a mounted image runs; use --here on the booted system")}
+	}
+	plan, errs := compileSuites(files, o.mode)
+	if len(errs) > 0 {
+		return usageError{errors.Join(errs...)}
+	}
+	if o.root != "" {
+		if st, err := os.Stat(o.root); err != nil {
+			return usageError{fmt.Errorf("--root: %w", err)}
+		} else if !st.IsDir() {
+			return usageError{fmt.Errorf("--root %q is not a folder; mount the disk and name where", o.root)}
+		}
+	}
+	ctx := cmd.Context()
+	shell, leave, err := o.enter(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, leave()) }()
+	report, err := check.Run(ctx, plan, check.Target{
+		Shell: shell, Mode: o.mode, Mounted: o.root != "",
+		Progress: func(what string) { fmt.Fprintln(cmd.ErrOrStderr(), what) },
+	})
+	if report == nil {
+		return err
+	}
+	// A run that was refused has a report too, and its error says why.
+	refusal := err
+	if err := o.report(cmd.OutOrStdout(), report); err != nil {
+		return err
+	}
+	for _, save := range []struct {
+		flag, file string
+		to         func(string) error
+	}{{"junit", o.junit, report.SaveJUnit}, {"deferred", o.deferred, report.SaveDeferred}} {
+		if save.file == "" {
+			continue
+		}
+		if err := save.to(save.file); err != nil {
+			return errors.Join(refusal, fmt.Errorf("--%s: %w", save.flag, err))
+		}
+	}
+	if refusal != nil {
+		return refusal
+	}
+	return tally(report, o.failOn)
+}
+
+// tally is the error of a run: the results themselves have been shown.
+func tally(report *check.Report, failOn check.Severity) error {
+	failure, bad := errors.AsType[*check.Failure](report.Err(failOn))
+	if !bad {
+		return nil
+	}
+	failed := 0
+	for _, r := range failure.Bad {
+		if r.Outcome == check.Failed {
+			failed++
+		}
+	}
+	if failure.OnlyFailed {
+		return fmt.Errorf("%d of %s failed", failed, check.CountChecks(failure.Total))
+	}
+	return fmt.Errorf("of %s, %d failed and %d could not be decided", check.CountChecks(failure.Total), failed, len(failure.Bad)-failed)
+}
+
+// report shows what a run has found.
+func (o specRun) report(out io.Writer, report *check.Report) error {
+	if o.format == outputJSON {
+		return report.WriteJSON(out)
+	}
+	lines := []string{fmt.Sprintf("The image is %s: %s", report.Mode, report.ModeReason)}
+	for _, warning := range report.Warnings {
+		lines = append(lines, "Warning: "+warning)
+	}
+	for _, suite := range report.Suites {
+		for _, r := range suite.Results {
+			switch r.Outcome {
+			case check.Failed, check.Errored:
+				lines = append(lines, r.Details())
+			case check.Waived:
+				lines = append(lines, fmt.Sprintf("waived %s: %s", r.ID(), r.Note))
+			case check.Deferred:
+				lines = append(lines, fmt.Sprintf("deferred %s: needs a booted system", r.ID()))
+			}
+		}
+	}
+	for _, suite := range report.Suites {
+		lines = append(lines, suite.Summary())
+	}
+	for _, line := range append(lines, report.Summary()) {
+		if _, err := fmt.Fprintln(out, line); err != nil {
+			return err
+		}
+	}
+	return nil
+}
