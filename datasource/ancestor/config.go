@@ -18,6 +18,16 @@ import (
 	"github.com/imagebakery/packer-plugin-bakery/registry"
 )
 
+// defaultRevokeMargin is time enough to bake from an image and to replace what
+// was baked.
+const defaultRevokeMargin = "24h"
+
+// What on_empty can be.
+const (
+	emptyError = "error"
+	emptyNull  = "null"
+)
+
 // Config is the configuration of bakery-ancestor.
 type Config struct {
 	common.PackerConfig `mapstructure:",squash"`
@@ -70,6 +80,16 @@ type Config struct {
 	Exclude []string `mapstructure:"exclude" required:"false"`
 	// How long ago the image may have been baked, such as `720h`.
 	MaxAge string `mapstructure:"max_age" required:"false"`
+	// How long the image must stay usable, such as `72h`: an image whose
+	// scheduled revocation, or that of an ancestor, begins to count within this
+	// time is not returned. Defaults to `24h`; `0s` leaves scheduled
+	// revocations alone. What is revoked already is never returned.
+	RevokeMargin string `mapstructure:"revoke_margin" required:"false"`
+	// What to do when no image matches: `error` fails the build, before
+	// anything is created; `null` makes `id` null and `found` false, so that
+	// the template can name another image. Defaults to `error`. A registry that
+	// cannot be read is always an error.
+	OnEmpty string `mapstructure:"on_empty" required:"false"`
 
 	// The registry to look in: `sqlite:PATH`. Defaults to the environment
 	// variable `BAKERY_REGISTRY`, else to the file `registry.db` in the
@@ -79,8 +99,11 @@ type Config struct {
 
 // DatasourceOutput is what bakery-ancestor returns.
 type DatasourceOutput struct {
+	// Whether an image matches. Always `true`, unless `on_empty` is `null`.
+	Found bool `mapstructure:"found"`
 	// The id of the image in the wanted region, such as
-	// `ami-0123456789abcdef0`: the `source_ami` of a builder.
+	// `ami-0123456789abcdef0`: the `source_ami` of a builder. Null when no
+	// image matches and `on_empty` is `null`.
 	ID string `mapstructure:"id"`
 	// The name of the image in the cloud.
 	Name string `mapstructure:"name"`
@@ -116,6 +139,9 @@ type DatasourceOutput struct {
 	CreatedAt string `mapstructure:"created_at"`
 	// The status of the image: `built`, `tested` or `promoted`.
 	Status string `mapstructure:"status"`
+	// When a scheduled revocation, of the image or of an ancestor, begins to
+	// count, as RFC 3339; empty when none is scheduled.
+	RevokeAt string `mapstructure:"revoke_at"`
 	// The channels that the image is the head of.
 	Channels []string `mapstructure:"channels"`
 	// The suites that were run against the image, and how the newest run of
@@ -173,6 +199,12 @@ func (c *Config) prepare() (registry.Query, []error) {
 		if err != nil {
 			wrong("max_age is %q; write a duration such as 720h: %w", c.MaxAge, err)
 		}
+	}
+	if q.RevokeMargin, err = time.ParseDuration(cmp.Or(c.RevokeMargin, defaultRevokeMargin)); err != nil || q.RevokeMargin < 0 {
+		wrong("revoke_margin is %q; write a duration such as 24h, or 0s for none", c.RevokeMargin)
+	}
+	if !slices.Contains([]string{"", emptyError, emptyNull}, c.OnEmpty) {
+		wrong("on_empty is %q; write %s or %s", c.OnEmpty, emptyError, emptyNull)
 	}
 	if _, err := stores.Resolve(c.Registry); err != nil {
 		errs = append(errs, err)

@@ -34,6 +34,8 @@ type FlatConfig struct {
 	Suites              []string          `mapstructure:"suites" required:"false" cty:"suites" hcl:"suites"`
 	Exclude             []string          `mapstructure:"exclude" required:"false" cty:"exclude" hcl:"exclude"`
 	MaxAge              *string           `mapstructure:"max_age" required:"false" cty:"max_age" hcl:"max_age"`
+	RevokeMargin        *string           `mapstructure:"revoke_margin" required:"false" cty:"revoke_margin" hcl:"revoke_margin"`
+	OnEmpty             *string           `mapstructure:"on_empty" required:"false" cty:"on_empty" hcl:"on_empty"`
 	Registry            *string           `mapstructure:"registry" required:"false" cty:"registry" hcl:"registry"`
 }
 
@@ -73,6 +75,8 @@ func (*FlatConfig) HCL2Spec() map[string]hcldec.Spec {
 		"suites":                     &hcldec.AttrSpec{Name: "suites", Type: cty.List(cty.String), Required: false},
 		"exclude":                    &hcldec.AttrSpec{Name: "exclude", Type: cty.List(cty.String), Required: false},
 		"max_age":                    &hcldec.AttrSpec{Name: "max_age", Type: cty.String, Required: false},
+		"revoke_margin":              &hcldec.AttrSpec{Name: "revoke_margin", Type: cty.String, Required: false},
+		"on_empty":                   &hcldec.AttrSpec{Name: "on_empty", Type: cty.String, Required: false},
 		"registry":                   &hcldec.AttrSpec{Name: "registry", Type: cty.String, Required: false},
 	}
 	return s
@@ -81,6 +85,7 @@ func (*FlatConfig) HCL2Spec() map[string]hcldec.Spec {
 // FlatDatasourceOutput is an auto-generated flat version of DatasourceOutput.
 // Where the contents of a field with a `mapstructure:,squash` tag are bubbled up.
 type FlatDatasourceOutput struct {
+	Found       *bool             `mapstructure:"found" cty:"found" hcl:"found"`
 	ID          *string           `mapstructure:"id" cty:"id" hcl:"id"`
 	Name        *string           `mapstructure:"name" cty:"name" hcl:"name"`
 	Cloud       *string           `mapstructure:"cloud" cty:"cloud" hcl:"cloud"`
@@ -99,6 +104,7 @@ type FlatDatasourceOutput struct {
 	Labels      map[string]string `mapstructure:"labels" cty:"labels" hcl:"labels"`
 	CreatedAt   *string           `mapstructure:"created_at" cty:"created_at" hcl:"created_at"`
 	Status      *string           `mapstructure:"status" cty:"status" hcl:"status"`
+	RevokeAt    *string           `mapstructure:"revoke_at" cty:"revoke_at" hcl:"revoke_at"`
 	Channels    []string          `mapstructure:"channels" cty:"channels" hcl:"channels"`
 	Tests       map[string]string `mapstructure:"tests" cty:"tests" hcl:"tests"`
 	Lineage     []string          `mapstructure:"lineage" cty:"lineage" hcl:"lineage"`
@@ -117,6 +123,7 @@ func (*DatasourceOutput) FlatMapstructure() interface{ HCL2Spec() map[string]hcl
 // The decoded values from this spec will then be applied to a FlatDatasourceOutput.
 func (*FlatDatasourceOutput) HCL2Spec() map[string]hcldec.Spec {
 	s := map[string]hcldec.Spec{
+		"found":       &hcldec.AttrSpec{Name: "found", Type: cty.Bool, Required: false},
 		"id":          &hcldec.AttrSpec{Name: "id", Type: cty.String, Required: false},
 		"name":        &hcldec.AttrSpec{Name: "name", Type: cty.String, Required: false},
 		"cloud":       &hcldec.AttrSpec{Name: "cloud", Type: cty.String, Required: false},
@@ -135,6 +142,7 @@ func (*FlatDatasourceOutput) HCL2Spec() map[string]hcldec.Spec {
 		"labels":      &hcldec.AttrSpec{Name: "labels", Type: cty.Map(cty.String), Required: false},
 		"created_at":  &hcldec.AttrSpec{Name: "created_at", Type: cty.String, Required: false},
 		"status":      &hcldec.AttrSpec{Name: "status", Type: cty.String, Required: false},
+		"revoke_at":   &hcldec.AttrSpec{Name: "revoke_at", Type: cty.String, Required: false},
 		"channels":    &hcldec.AttrSpec{Name: "channels", Type: cty.List(cty.String), Required: false},
 		"tests":       &hcldec.AttrSpec{Name: "tests", Type: cty.Map(cty.String), Required: false},
 		"lineage":     &hcldec.AttrSpec{Name: "lineage", Type: cty.List(cty.String), Required: false},

@@ -59,10 +59,24 @@ func (d *Datasource) Execute() (cty.Value, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
 	output, err := d.find(ctx)
+	if d.config.OnEmpty == emptyNull && (errors.Is(err, registry.ErrNotFound) || errors.Is(err, registry.ErrNoRegistry)) {
+		return d.none(err), nil
+	}
 	if err != nil {
 		return cty.NullVal(cty.EmptyObject), err
 	}
 	return hcl2helper.HCL2ValueFromConfig(output, d.OutputSpec()), nil
+}
+
+// none is the output when no image matches, which why says.
+func (d *Datasource) none(why error) cty.Value {
+	output := DatasourceOutput{
+		Cloud: d.query.Cloud, Region: d.query.Region, Snapshots: list(nil), Tags: table(nil), Labels: table(nil),
+		Channels: list(nil), Tests: table(nil), Lineage: list(nil), Explain: why.Error(),
+	}
+	attributes := hcl2helper.HCL2ValueFromConfig(output, d.OutputSpec()).AsValueMap()
+	attributes["id"] = cty.NullVal(cty.String)
+	return cty.ObjectVal(attributes)
 }
 
 func (d *Datasource) find(ctx context.Context) (DatasourceOutput, error) {
@@ -108,13 +122,16 @@ func output(found registry.Found, q registry.Query) DatasourceOutput {
 	// The query lets only images through that are there.
 	artifact, _ := found.There(q.Cloud, q.Region, q.Account)
 	out := DatasourceOutput{
-		ID: artifact.ID, Name: artifact.Name, Cloud: artifact.Cloud, Region: artifact.Region,
+		Found: true, ID: artifact.ID, Name: artifact.Name, Cloud: artifact.Cloud, Region: artifact.Region,
 		Account: artifact.Account, Snapshots: list(artifact.Snapshots), Tags: table(artifact.Tags),
 		RegistryID: found.ID, Application: found.Application, Version: found.Version, Layer: found.Layer,
 		Environment: found.Environment, Release: found.Release, Arch: found.Arch, Owner: found.Owner,
 		Labels: table(found.Labels), CreatedAt: found.CreatedAt.Format(time.RFC3339),
 		Status: string(found.Status), Channels: list(found.Channels), Tests: map[string]string{},
 		Lineage: []string{}, Explain: found.Explain(),
+	}
+	if !found.RevokeAt.IsZero() {
+		out.RevokeAt = found.RevokeAt.Format(time.RFC3339)
 	}
 	for _, suite := range found.Suites {
 		out.Tests[suite.Title()] = string(suite.Outcome)

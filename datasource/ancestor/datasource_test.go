@@ -98,6 +98,7 @@ func TestNewestTested(t *testing.T) {
 		return cty.ListVal(values)
 	}
 	want := cty.ObjectVal(map[string]cty.Value{
+		"found": cty.True, "revoke_at": cty.StringVal(""),
 		"id": cty.StringVal("ami-b1"), "name": cty.StringVal("base-1.4.0"), "cloud": cty.StringVal("local"),
 		"region": cty.StringVal("us-east-1"), "account": cty.StringVal("000000000000"),
 		"snapshots": text("snap-1"), "tags": cty.MapVal(map[string]cty.Value{"Name": cty.StringVal("base")}),
@@ -189,11 +190,69 @@ func TestNothingWasEverRegistered(t *testing.T) {
 	}
 }
 
+func TestNullWhenEmpty(t *testing.T) {
+	clean(t)
+	missing := "sqlite:" + filepath.Join(t.TempDir(), "registry.db")
+	for spec, want := range map[string]string{stocked(t): "the nearest of 1 is debian", missing: "no registry"} {
+		got, err := execute(t, map[string]any{"cloud": "local", "application": "debian", "on_empty": "null", "registry": spec})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if id, found := got.GetAttr("id"), got.GetAttr("found"); !id.IsNull() || found.True() {
+			t.Errorf("id is %#v, found %#v", id, found)
+		}
+		if explain := got.GetAttr("explain").AsString(); !strings.Contains(explain, want) {
+			t.Errorf("explain is %q, want one with %q", explain, want)
+		}
+	}
+
+	// A registry that cannot be read is not one that has no such image.
+	broken := filepath.Join(t.TempDir(), "registry.db")
+	if err := os.WriteFile(broken, []byte("no database, but long enough to be looked at"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, err := execute(t, map[string]any{"cloud": "local", "application": "debian", "on_empty": "null", "registry": "sqlite:" + broken})
+	if err == nil || !strings.Contains(err.Error(), "no SQLite database") {
+		t.Errorf("error of a broken registry is %v", err)
+	}
+}
+
+func TestScheduledRevocation(t *testing.T) {
+	clean(t)
+	spec := stocked(t)
+	store, err := sqlite.Open(t.Context(), strings.TrimPrefix(spec, "sqlite:"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := time.Now().Add(48 * time.Hour).UTC().Truncate(time.Second)
+	_, err = registry.New(store).Mark(t.Context(), registry.Mark{
+		Image: "01F", Kind: registry.MarkRevoked, Reason: "end of life", EffectiveAt: at,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := store.Close(); err != nil {
+		t.Fatal(err)
+	}
+	options := map[string]any{"cloud": "local", "application": "base", "registry": spec}
+	got, err := execute(t, options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if revokeAt := got.GetAttr("revoke_at").AsString(); revokeAt != at.Format(time.RFC3339) {
+		t.Errorf("revoke_at is %q, want %s", revokeAt, at)
+	}
+	options["revoke_margin"] = "72h"
+	if _, err := execute(t, options); err == nil || !strings.Contains(err.Error(), "it will be revoked "+at.Format(time.RFC3339)+", within 72h0m0s") {
+		t.Errorf("error with a greater margin is %v", err)
+	}
+}
+
 func TestMistakesComeAtOnce(t *testing.T) {
 	clean(t)
 	err := new(Datasource).Configure(map[string]any{
 		"cloud": "gcp", "region": "us-esat-1", "status": "testet", "version": "latest", "kernel": "deb: ~> 6",
-		"max_age": "7 days", "registry": "registry.db", "applications": "base",
+		"max_age": "7 days", "revoke_margin": "-1h", "on_empty": "none", "registry": "registry.db", "applications": "base",
 	})
 	if err == nil {
 		t.Fatal("no error")
@@ -202,6 +261,7 @@ func TestMistakesComeAtOnce(t *testing.T) {
 		`cloud is "gcp"`, `"us-esat-1"`, `neither application nor layer is set`,
 		`status is "testet"; write one of ["built" "tested" "promoted"]`, `version: version constraint "latest"`,
 		`kernel: version constraint "deb: ~> 6"`, `max_age is "7 days"; write a duration such as 720h`,
+		`revoke_margin is "-1h"; write a duration`, `on_empty is "none"; write error or null`,
 		`registry "registry.db" is of no known kind`, `"applications"`,
 	} {
 		if !strings.Contains(err.Error(), want) {
