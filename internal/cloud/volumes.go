@@ -111,13 +111,11 @@ func (c *Client) WaitVolumeAttached(ctx context.Context, id string) error {
 		if err != nil {
 			return false, "", err
 		}
-		for _, at := range vol.Attachments {
-			if at.State == types.VolumeAttachmentStateAttached {
-				return true, "", nil
-			}
-			return false, string(at.State), nil
+		if len(vol.Attachments) == 0 {
+			return false, string(vol.State), nil
 		}
-		return false, string(vol.State), nil
+		at := vol.Attachments[0].State
+		return at == types.VolumeAttachmentStateAttached, string(at), nil
 	})
 }
 

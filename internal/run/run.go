@@ -54,8 +54,7 @@ func (e *Error) Unwrap() error { return e.Err }
 // ExitCode returns the exit status of a command that ran and failed, and -1
 // for any other error.
 func ExitCode(err error) int {
-	var exit *exec.ExitError
-	if errors.As(err, &exit) {
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
 		return exit.ExitCode()
 	}
 	return -1
