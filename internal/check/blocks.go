@@ -17,6 +17,12 @@ type Blocks struct {
 	User []User `mapstructure:"user"`
 	// Checks of groups.
 	Group []Group `mapstructure:"group"`
+	// Checks of parameters of the kernel.
+	KernelParam []KernelParam `mapstructure:"kernel_param"`
+	// Checks of modules of the kernel.
+	KernelModule []KernelModule `mapstructure:"kernel_module"`
+	// Checks of what is mounted where.
+	Mount []Mount `mapstructure:"mount"`
 	// Checks of what commands do.
 	Command []Command `mapstructure:"command"`
 	// Checks that are known to fail.
@@ -29,7 +35,8 @@ func (b *Blocks) Suite(name string) Suite {
 		Name: name,
 		Entries: slices.Concat(
 			entries(b.File), entries(b.Package), entries(b.Service),
-			entries(b.User), entries(b.Group), entries(b.Command)),
+			entries(b.User), entries(b.Group),
+			entries(b.KernelParam), entries(b.KernelModule), entries(b.Mount), entries(b.Command)),
 		Waivers: b.Waiver,
 	}
 }

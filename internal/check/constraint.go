@@ -90,17 +90,19 @@ func (c *compiler) number(attr string, text *string) (constraint, bool) {
 	if !ok {
 		return nil, false
 	}
-	want, err := parseConstraint(value, func(bound string) error {
-		if _, err := strconv.ParseInt(bound, 10, 64); err != nil {
-			return fmt.Errorf("%q is not a whole number", bound)
-		}
-		return nil
-	})
+	want, err := parseConstraint(value, validNumber)
 	if err != nil {
 		c.problem(attr, "%v", err)
 		return nil, false
 	}
 	return want, true
+}
+
+func validNumber(text string) error {
+	if _, err := strconv.ParseInt(text, 10, 64); err != nil {
+		return fmt.Errorf("%q is not a whole number", text)
+	}
+	return nil
 }
 
 // meets decides a constraint on a number; its bounds were checked when it was parsed.

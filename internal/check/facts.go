@@ -12,6 +12,7 @@ type facts struct {
 	os       map[string]string // of os-release
 	nodes    map[string]*node
 	leads    map[string][]byte // of a path: whether it leads to each covered file
+	configs  map[configNeed]*configDir
 	accounts accounts
 	packages packages
 	services services
@@ -22,7 +23,7 @@ type facts struct {
 
 func newFacts(mode Mode) *facts {
 	return &facts{
-		mode: mode, os: map[string]string{}, nodes: map[string]*node{}, leads: map[string][]byte{},
+		mode: mode, os: map[string]string{}, nodes: map[string]*node{}, leads: map[string][]byte{}, configs: map[configNeed]*configDir{},
 		commands: map[string]*commandResult{}, services: newServices(),
 	}
 }

@@ -12,6 +12,9 @@ type needs struct {
 	running  []string // services that are asked whether they run
 	commands []*commandNeed
 
+	mode       Mode
+	configDirs []configNeed
+
 	covered []Covered
 	asked   []*pathNeed // paths without those that only covered files need
 }
@@ -34,7 +37,7 @@ type commandNeed struct {
 
 // needs is what the assertions of p that are decided in mode have to read.
 func (p *Plan) needs(mode Mode) *needs {
-	n := &needs{byPath: map[string]*pathNeed{}}
+	n := &needs{byPath: map[string]*pathNeed{}, mode: mode}
 	for _, s := range p.Suites {
 		for _, a := range s.Assertions {
 			if a.waits(mode) {

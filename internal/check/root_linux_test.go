@@ -258,6 +258,42 @@ func TestBusyboxRoot(t *testing.T) {
 	}
 }
 
+// What an image is configured to do at boot, in a root without systemd.
+func TestBusyboxConfiguration(t *testing.T) {
+	root := busyboxRoot(t, busyboxTools...)
+	for name, text := range map[string]string{
+		"etc/sysctl.d/10-swap.conf": "vm.swappiness = 60\n", "etc/sysctl.conf": "vm.swappiness = 1\n",
+		"lib/sysctl.d/50-net.conf": "net.ipv4.conf.*.rp_filter = 2\n", "lib/modprobe.d/usb.conf": "install usb-storage /bin/false\n",
+		"etc/modules": "loop\n", "etc/fstab": "LABEL=data /srv/data ext4 nofail 0 2\n",
+	} {
+		if err := os.MkdirAll(filepath.Dir(filepath.Join(root, name)), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		writeTestFile(t, filepath.Join(root, name), text, 0o644)
+	}
+	before := treeDigest(t, root)
+	results, _ := runText(t, Target{Shell: inRoot(root), Mounted: true}, `
+kernel_param "vm.swappiness" { configured = 1 }
+kernel_param "net.ipv4.conf.eth0.rp_filter" { configured = 1 }
+kernel_param "kernel.panic" {
+  live     = 10
+  requires = "boot"
+}
+kernel_module "usb_storage" { disabled = true }
+kernel_module "loop" { at_boot = true }
+mount "/srv/data" { options = ["nofail"] }
+mount "/srv" {}
+`)
+	expect(t, results, map[string]Outcome{
+		"kernel_param:vm.swappiness:configured": Passed, "kernel_param:net.ipv4.conf.eth0.rp_filter:configured": Failed,
+		"kernel_param:kernel.panic:live": Deferred, "kernel_module:usb_storage:disabled": Passed, "kernel_module:loop:at_boot": Passed,
+		"mount:/srv/data:options": Passed, "mount:/srv:fstab": Failed,
+	})
+	if treeDigest(t, root) != before {
+		t.Error("the checks have changed the image's files")
+	}
+}
+
 // rpm writes beside its database when it is only asked. That must not reach the
 // image; a script stands for it here, which writes and answers as rpm does.
 func TestRpmRoot(t *testing.T) {

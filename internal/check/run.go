@@ -187,6 +187,8 @@ func (f *facts) take(fr frame, n *needs, batches [][]*pathNeed) {
 		f.readFiles(fr, n, batches)
 	case "covered":
 		f.readCovered(fr, n, batches)
+	case "configs", "config", "config-text", "config-end":
+		f.readConfigs(fr, n)
 	case "isolation", "out", "err", "ran":
 		f.readCommands(fr, n)
 	}

@@ -88,6 +88,7 @@ func newScript(nonce string, n *needs, mode Mode) *script {
 	scriptPackages(s, n)
 	scriptServices(s, n)
 	scriptFiles(s, n)
+	scriptConfigs(s, n)
 	scriptCovered(s, n)
 	scriptCommands(s, n, mode)
 	return s

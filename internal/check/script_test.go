@@ -33,7 +33,14 @@ file "/gone" { exists = false }`},
 		"service-booted": {Booted, `service "ssh" { running = true }`},
 		"user":           {Offline, `user "root" { locked = true }`},
 		"user-booted":    {Booted, `user "jeremy" {}`},
-		"group":          {Offline, `group "sudo" {}`},
+		"kernel": {Offline, `
+kernel_param "vm.swappiness" { configured = 1 }
+kernel_module "usb-storage" { at_boot = false }`},
+		"kernel-booted": {Booted, `
+kernel_param "vm.swappiness" { live = 1 }
+kernel_module "usb-storage" { loaded = false }
+mount "/mnt" { mounted = true }`},
+		"group": {Offline, `group "sudo" {}`},
 		"command": {Offline, `
 command "echo 'a b'" { exit_status = 0 }
 command "ntpq -pn" {

@@ -26,12 +26,15 @@ var kinds = map[string]struct {
 	spec func() map[string]hcldec.Spec
 	new  func() Block
 }{
-	"file":    {(*FlatFile)(nil).HCL2Spec, func() Block { return new(File) }},
-	"package": {(*FlatPackage)(nil).HCL2Spec, func() Block { return new(Package) }},
-	"service": {(*FlatService)(nil).HCL2Spec, func() Block { return new(Service) }},
-	"user":    {(*FlatUser)(nil).HCL2Spec, func() Block { return new(User) }},
-	"group":   {(*FlatGroup)(nil).HCL2Spec, func() Block { return new(Group) }},
-	"command": {(*FlatCommand)(nil).HCL2Spec, func() Block { return new(Command) }},
+	"file":          {(*FlatFile)(nil).HCL2Spec, func() Block { return new(File) }},
+	"package":       {(*FlatPackage)(nil).HCL2Spec, func() Block { return new(Package) }},
+	"service":       {(*FlatService)(nil).HCL2Spec, func() Block { return new(Service) }},
+	"user":          {(*FlatUser)(nil).HCL2Spec, func() Block { return new(User) }},
+	"group":         {(*FlatGroup)(nil).HCL2Spec, func() Block { return new(Group) }},
+	"kernel_param":  {(*FlatKernelParam)(nil).HCL2Spec, func() Block { return new(KernelParam) }},
+	"kernel_module": {(*FlatKernelModule)(nil).HCL2Spec, func() Block { return new(KernelModule) }},
+	"mount":         {(*FlatMount)(nil).HCL2Spec, func() Block { return new(Mount) }},
+	"command":       {(*FlatCommand)(nil).HCL2Spec, func() Block { return new(Command) }},
 }
 
 // ReadSuites reads the suite files of one run, and returns all that is wrong

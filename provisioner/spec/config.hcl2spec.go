@@ -11,28 +11,31 @@ import (
 // FlatConfig is an auto-generated flat version of Config.
 // Where the contents of a field with a `mapstructure:,squash` tag are bubbled up.
 type FlatConfig struct {
-	PackerBuildName     *string             `mapstructure:"packer_build_name" cty:"packer_build_name" hcl:"packer_build_name"`
-	PackerBuilderType   *string             `mapstructure:"packer_builder_type" cty:"packer_builder_type" hcl:"packer_builder_type"`
-	PackerCoreVersion   *string             `mapstructure:"packer_core_version" cty:"packer_core_version" hcl:"packer_core_version"`
-	PackerDebug         *bool               `mapstructure:"packer_debug" cty:"packer_debug" hcl:"packer_debug"`
-	PackerForce         *bool               `mapstructure:"packer_force" cty:"packer_force" hcl:"packer_force"`
-	PackerOnError       *string             `mapstructure:"packer_on_error" cty:"packer_on_error" hcl:"packer_on_error"`
-	PackerUserVars      map[string]string   `mapstructure:"packer_user_variables" cty:"packer_user_variables" hcl:"packer_user_variables"`
-	PackerSensitiveVars []string            `mapstructure:"packer_sensitive_variables" cty:"packer_sensitive_variables" hcl:"packer_sensitive_variables"`
-	File                []check.FlatFile    `mapstructure:"file" cty:"file" hcl:"file"`
-	Package             []check.FlatPackage `mapstructure:"package" cty:"package" hcl:"package"`
-	Service             []check.FlatService `mapstructure:"service" cty:"service" hcl:"service"`
-	User                []check.FlatUser    `mapstructure:"user" cty:"user" hcl:"user"`
-	Group               []check.FlatGroup   `mapstructure:"group" cty:"group" hcl:"group"`
-	Command             []check.FlatCommand `mapstructure:"command" cty:"command" hcl:"command"`
-	Waiver              []check.FlatWaiver  `mapstructure:"waiver" cty:"waiver" hcl:"waiver"`
-	Suite               []string            `mapstructure:"suite" cty:"suite" hcl:"suite"`
-	Mode                *string             `mapstructure:"mode" cty:"mode" hcl:"mode"`
-	JUnit               *string             `mapstructure:"junit" cty:"junit" hcl:"junit"`
-	Deferred            *string             `mapstructure:"deferred" cty:"deferred" hcl:"deferred"`
-	FailOn              *string             `mapstructure:"fail_on" cty:"fail_on" hcl:"fail_on"`
-	OnFailure           *string             `mapstructure:"on_failure" cty:"on_failure" hcl:"on_failure"`
-	ExecuteCommand      *string             `mapstructure:"execute_command" cty:"execute_command" hcl:"execute_command"`
+	PackerBuildName     *string                  `mapstructure:"packer_build_name" cty:"packer_build_name" hcl:"packer_build_name"`
+	PackerBuilderType   *string                  `mapstructure:"packer_builder_type" cty:"packer_builder_type" hcl:"packer_builder_type"`
+	PackerCoreVersion   *string                  `mapstructure:"packer_core_version" cty:"packer_core_version" hcl:"packer_core_version"`
+	PackerDebug         *bool                    `mapstructure:"packer_debug" cty:"packer_debug" hcl:"packer_debug"`
+	PackerForce         *bool                    `mapstructure:"packer_force" cty:"packer_force" hcl:"packer_force"`
+	PackerOnError       *string                  `mapstructure:"packer_on_error" cty:"packer_on_error" hcl:"packer_on_error"`
+	PackerUserVars      map[string]string        `mapstructure:"packer_user_variables" cty:"packer_user_variables" hcl:"packer_user_variables"`
+	PackerSensitiveVars []string                 `mapstructure:"packer_sensitive_variables" cty:"packer_sensitive_variables" hcl:"packer_sensitive_variables"`
+	File                []check.FlatFile         `mapstructure:"file" cty:"file" hcl:"file"`
+	Package             []check.FlatPackage      `mapstructure:"package" cty:"package" hcl:"package"`
+	Service             []check.FlatService      `mapstructure:"service" cty:"service" hcl:"service"`
+	User                []check.FlatUser         `mapstructure:"user" cty:"user" hcl:"user"`
+	Group               []check.FlatGroup        `mapstructure:"group" cty:"group" hcl:"group"`
+	KernelParam         []check.FlatKernelParam  `mapstructure:"kernel_param" cty:"kernel_param" hcl:"kernel_param"`
+	KernelModule        []check.FlatKernelModule `mapstructure:"kernel_module" cty:"kernel_module" hcl:"kernel_module"`
+	Mount               []check.FlatMount        `mapstructure:"mount" cty:"mount" hcl:"mount"`
+	Command             []check.FlatCommand      `mapstructure:"command" cty:"command" hcl:"command"`
+	Waiver              []check.FlatWaiver       `mapstructure:"waiver" cty:"waiver" hcl:"waiver"`
+	Suite               []string                 `mapstructure:"suite" cty:"suite" hcl:"suite"`
+	Mode                *string                  `mapstructure:"mode" cty:"mode" hcl:"mode"`
+	JUnit               *string                  `mapstructure:"junit" cty:"junit" hcl:"junit"`
+	Deferred            *string                  `mapstructure:"deferred" cty:"deferred" hcl:"deferred"`
+	FailOn              *string                  `mapstructure:"fail_on" cty:"fail_on" hcl:"fail_on"`
+	OnFailure           *string                  `mapstructure:"on_failure" cty:"on_failure" hcl:"on_failure"`
+	ExecuteCommand      *string                  `mapstructure:"execute_command" cty:"execute_command" hcl:"execute_command"`
 }
 
 // FlatMapstructure returns a new FlatConfig.
@@ -60,6 +63,9 @@ func (*FlatConfig) HCL2Spec() map[string]hcldec.Spec {
 		"service":                    &hcldec.BlockListSpec{TypeName: "service", Nested: hcldec.ObjectSpec((*check.FlatService)(nil).HCL2Spec())},
 		"user":                       &hcldec.BlockListSpec{TypeName: "user", Nested: hcldec.ObjectSpec((*check.FlatUser)(nil).HCL2Spec())},
 		"group":                      &hcldec.BlockListSpec{TypeName: "group", Nested: hcldec.ObjectSpec((*check.FlatGroup)(nil).HCL2Spec())},
+		"kernel_param":               &hcldec.BlockListSpec{TypeName: "kernel_param", Nested: hcldec.ObjectSpec((*check.FlatKernelParam)(nil).HCL2Spec())},
+		"kernel_module":              &hcldec.BlockListSpec{TypeName: "kernel_module", Nested: hcldec.ObjectSpec((*check.FlatKernelModule)(nil).HCL2Spec())},
+		"mount":                      &hcldec.BlockListSpec{TypeName: "mount", Nested: hcldec.ObjectSpec((*check.FlatMount)(nil).HCL2Spec())},
 		"command":                    &hcldec.BlockListSpec{TypeName: "command", Nested: hcldec.ObjectSpec((*check.FlatCommand)(nil).HCL2Spec())},
 		"waiver":                     &hcldec.BlockListSpec{TypeName: "waiver", Nested: hcldec.ObjectSpec((*check.FlatWaiver)(nil).HCL2Spec())},
 		"suite":                      &hcldec.AttrSpec{Name: "suite", Type: cty.List(cty.String), Required: false},

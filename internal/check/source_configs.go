@@ -1,0 +1,169 @@
+package check
+
+import (
+	"cmp"
+	"slices"
+	"strconv"
+)
+
+// configNeed is a folder of configuration files that has to be read: those of
+// its files whose names end in suffix.
+type configNeed struct {
+	dir    string
+	suffix string
+}
+
+// configDir is what was read of such a folder.
+type configDir struct {
+	read  state
+	files []configFile
+}
+
+// configFile is one of its files.
+type configFile struct {
+	path string
+	name string
+	read state // absent: it is masked
+	text string
+}
+
+// configs asks for folders of configuration files.
+func (n *needs) configs(dirs []string, suffix string) {
+	for _, dir := range dirs {
+		n.configDirs = appendNew(n.configDirs, configNeed{dir, suffix})
+	}
+}
+
+func scriptConfigs(s *script, n *needs) {
+	if len(n.configDirs) == 0 {
+		return
+	}
+	s.part("configs.sh")
+	for i, d := range n.configDirs {
+		s.call("configs", strconv.Itoa(i), d.dir, d.suffix)
+	}
+}
+
+// readConfigs takes a frame of the configuration folders' part.
+func (f *facts) readConfigs(fr frame, n *needs) {
+	i, err := strconv.Atoi(fr.arg(0))
+	if err != nil || i < 0 || i >= len(n.configDirs) {
+		return
+	}
+	need := n.configDirs[i]
+	dir := f.configs[need]
+	if dir == nil {
+		dir = &configDir{}
+		f.configs[need] = dir
+	}
+	if fr.tag == "configs" {
+		dir.read = state(fr.arg(1))
+		return
+	}
+	if fr.tag == "config" {
+		name := string(fr.body)
+		dir.files = append(dir.files, configFile{path: need.dir + "/" + name, name: name})
+		return
+	}
+	if len(dir.files) == 0 {
+		return
+	}
+	last := &dir.files[len(dir.files)-1]
+	last.read = state(fr.arg(1))
+	if fr.tag == "config-text" {
+		last.text = string(fr.body)
+		if fr.cut {
+			last.read = stateBroken
+		}
+	}
+}
+
+// dropIns returns the files of several folders as systemd and others merge them:
+// of files with one name that of the first folder counts, and they are in the
+// order of their names. Masked ones are left out. See sysctl.d(5), "Configuration
+// Directories and Precedence". A verdict with an outcome says why they cannot be
+// had.
+func (f *facts) dropIns(dirs []string, suffix string) ([]configFile, verdict) {
+	byName := map[string]configFile{}
+	for _, dir := range dirs {
+		d := f.configs[configNeed{dir, suffix}]
+		switch {
+		case d == nil || d.read == stateUnread:
+			return nil, f.unread(dir)
+		case d.read == stateDenied:
+			return nil, undecided("%s", d.read.explain(dir))
+		}
+		for _, file := range d.files {
+			if _, hidden := byName[file.name]; !hidden {
+				byName[file.name] = file
+			}
+		}
+	}
+	var files []configFile
+	for _, file := range byName {
+		switch file.read {
+		case stateRead:
+			files = append(files, file)
+		case stateAbsent:
+		default:
+			return nil, undecided("%s", file.read.explain(file.path))
+		}
+	}
+	slices.SortFunc(files, func(a, b configFile) int { return cmp.Compare(a.name, b.name) })
+	return files, verdict{}
+}
+
+// text returns the content of a file that need not be there.
+func (f *facts) text(path string) (text string, there bool, v verdict) {
+	if n := f.nodes[path]; n != nil && (n.presence == missing || n.presence == dangling && f.root) {
+		return "", false, verdict{}
+	}
+	content, v := f.content(path)
+	return string(content), v.outcome == "", v
+}
+
+// readsText tells that the content of a file has to be read.
+func readsText(paths ...string) option {
+	return reads(func(n *needs) {
+		for _, path := range paths {
+			p := n.path(path)
+			p.stat, p.content = true, true
+		}
+	})
+}
+
+// systemds are the places of systemd, in which it is process 1 of the image.
+var systemds = []string{"/usr/lib/systemd/systemd", "/lib/systemd/systemd"}
+
+func readsInit(a *Assertion) {
+	reads(func(n *needs) {
+		for _, p := range systemds {
+			n.path(p)
+		}
+	})(a)
+}
+
+// bootsSystemd tells whether systemd's programs read the configuration at boot:
+// older ones read some files that those do not.
+func (f *facts) bootsSystemd() (bool, verdict) {
+	found := false
+	for _, p := range systemds {
+		n := f.nodes[p]
+		if n == nil {
+			return false, f.unread(p)
+		}
+		found = found || n.presence == present || n.presence == linked
+	}
+	return found, verdict{}
+}
+
+// vendorDirs are the places in which systemd's kind of configuration folder is
+// looked for, the one that wins first. That below /run is the build host's while
+// an image is mounted, and empty when it boots.
+func vendorDirs(name string, mode Mode) []string {
+	dirs := []string{"/etc/" + name, "/run/" + name, "/usr/local/lib/" + name, "/usr/lib/" + name, "/lib/" + name}
+	if mode != Booted {
+		dirs = slices.Delete(dirs, 1, 2)
+	}
+	return dirs
+}
