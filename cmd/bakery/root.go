@@ -19,6 +19,7 @@ func newRoot() *cobra.Command {
 
   bakery local    the local cloud: EC2 and EBS on this machine's files
   bakery images   the registry: images, their lineage and their tests
+  bakery registry make a registry, copy one to another
   bakery promote, demote, deprecate, revoke, retire, hold, restore
                   decisions about an image, recorded in the registry
   bakery spec     suite files: validate them, run them without Packer
@@ -36,6 +37,7 @@ Exit codes: 0 done, 1 could not be done, 2 wrong usage, 130 interrupted.`,
 		return usageError{fmt.Errorf("%w; see '%s --help'", err, cmd.CommandPath())}
 	})
 	root.AddCommand(newLocalCommand(), newImagesCommand(), newReapCommand(), newSpecCommand())
+	root.AddCommand(newRegistryCommand())
 	root.AddCommand(newDecisionCommands()...)
 	return root
 }

@@ -91,8 +91,9 @@ type Config struct {
 	// cannot be read is always an error.
 	OnEmpty string `mapstructure:"on_empty" required:"false"`
 
-	// The registry to look in: `sqlite:PATH`. Defaults to the environment
-	// variable `BAKERY_REGISTRY`, else to the file `registry.db` in the
+	// The registry to look in: `sqlite:PATH` or
+	// `dynamodb://TABLE?region=REGION`. Defaults to the environment variable
+	// `BAKERY_REGISTRY`, else to the file `registry.db` in the
 	// suite's folder (`BAKERY_HOME`, else `~/.local/share/bakery`).
 	Registry string `mapstructure:"registry" required:"false"`
 }

@@ -3,13 +3,17 @@ package stores
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"os/user"
+	"slices"
 	"strings"
 
 	"github.com/imagebakery/packer-plugin-bakery/internal/home"
 	"github.com/imagebakery/packer-plugin-bakery/registry"
+	"github.com/imagebakery/packer-plugin-bakery/registry/dynamodb"
 	"github.com/imagebakery/packer-plugin-bakery/registry/sqlite"
 )
 
@@ -21,8 +25,17 @@ const (
 	ActorEnv = "BAKERY_ACTOR"
 )
 
-// schemes are the kinds of registry, as their strings begin.
-var schemes = []string{"sqlite:"}
+// kinds are the kinds of registry, as their strings begin, with how each is
+// written.
+var kinds = map[string]string{
+	sqliteScheme:   "sqlite:PATH",
+	dynamodbScheme: "dynamodb://TABLE?region=REGION",
+}
+
+const (
+	sqliteScheme   = "sqlite:"
+	dynamodbScheme = "dynamodb:"
+)
 
 // Resolve returns the registry that spec stands for: spec itself, else
 // $BAKERY_REGISTRY, else a SQLite file in the suite's folder. It returns an
@@ -36,21 +49,28 @@ func Resolve(spec string) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		return "sqlite:" + path, nil
+		return sqliteScheme + path, nil
 	}
-	for _, scheme := range schemes {
-		if rest, ok := strings.CutPrefix(spec, scheme); ok {
-			if rest == "" {
-				return "", fmt.Errorf("registry %q names no file; write sqlite:PATH", spec)
-			}
-			return spec, nil
+	if path, ok := strings.CutPrefix(spec, sqliteScheme); ok {
+		if path == "" {
+			return "", fmt.Errorf("registry %q names no file; write %s", spec, kinds[sqliteScheme])
 		}
+		return spec, nil
 	}
-	return "", fmt.Errorf("registry %q is of no known kind; write sqlite:PATH", spec)
+	if strings.HasPrefix(spec, dynamodbScheme) {
+		place, err := dynamodb.Parse(spec)
+		if err != nil {
+			return "", err
+		}
+		return place.String(), nil
+	}
+	return "", fmt.Errorf("registry %q is of no known kind; write %s", spec,
+		strings.Join(slices.Sorted(maps.Values(kinds)), " or "))
 }
 
 // Open opens the registry that spec stands for, as [Resolve] has it, and makes
-// it when it does not exist.
+// it when it does not exist. A DynamoDB table is not made: [Init] does that. It
+// returns registry.ErrNoRegistry when there is none.
 func Open(ctx context.Context, spec string) (registry.Store, error) {
 	return open(ctx, spec)
 }
@@ -61,16 +81,70 @@ func OpenForReading(ctx context.Context, spec string) (registry.Store, error) {
 	return open(ctx, spec, sqlite.ReadOnly())
 }
 
+// Check tells whether [Open] would open or make the registry that spec stands
+// for, without making it.
+func Check(ctx context.Context, spec string) error {
+	name, err := Resolve(spec)
+	if err != nil {
+		return err
+	}
+	store, err := OpenForReading(ctx, name)
+	if errors.Is(err, registry.ErrNoRegistry) && strings.HasPrefix(name, sqliteScheme) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return store.Close()
+}
+
 func open(ctx context.Context, spec string, opts ...sqlite.Option) (registry.Store, error) {
 	spec, err := Resolve(spec)
 	if err != nil {
 		return nil, err
 	}
-	store, err := sqlite.Open(ctx, strings.TrimPrefix(spec, "sqlite:"), opts...)
+	// An interface that holds a nil pointer is not nil.
+	if path, ok := strings.CutPrefix(spec, sqliteScheme); ok {
+		store, err := sqlite.Open(ctx, path, opts...)
+		if err != nil {
+			return nil, err
+		}
+		return store, nil
+	}
+	place, err := dynamodb.Parse(spec)
+	if err != nil {
+		return nil, err
+	}
+	store, err := dynamodb.Open(ctx, place)
 	if err != nil {
 		return nil, err
 	}
 	return store, nil
+}
+
+// Init makes the registry that spec stands for and returns its name. created is
+// false when it exists already.
+func Init(ctx context.Context, spec string) (name string, created bool, err error) {
+	if name, err = Resolve(spec); err != nil {
+		return "", false, err
+	}
+	if strings.HasPrefix(name, dynamodbScheme) {
+		place, err := dynamodb.Parse(name)
+		if err != nil {
+			return "", false, err
+		}
+		created, err := dynamodb.Init(ctx, place)
+		return name, created, err
+	}
+	store, err := OpenForReading(ctx, name)
+	if errors.Is(err, registry.ErrNoRegistry) {
+		created = true
+		store, err = Open(ctx, name)
+	}
+	if err != nil {
+		return "", false, err
+	}
+	return name, created, store.Close()
 }
 
 // Actor returns whom records are written as: $BAKERY_ACTOR, else user@host.

@@ -2,6 +2,10 @@ package stores
 
 import (
 	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -19,7 +23,9 @@ func TestResolve(t *testing.T) {
 		"environment":     {env: "sqlite:/b", want: "sqlite:/b"},
 		"default":         {want: "sqlite:" + filepath.Join(dir, "registry.db")},
 		"unknown kind":    {spec: "mysql:x", wrong: `"mysql:x" is of no known kind`},
-		"path alone":      {spec: "/srv/registry.db", wrong: "write sqlite:PATH"},
+		"path alone":      {spec: "/srv/registry.db", wrong: "write dynamodb://TABLE?region=REGION or sqlite:PATH"},
+		"a table":         {spec: "dynamodb://images?region=eu-west-1", want: "dynamodb://images?region=eu-west-1"},
+		"table nowhere":   {spec: "dynamodb://images", wrong: "names no region"},
 		"nothing behind":  {spec: "sqlite:", wrong: "names no file"},
 		"bad environment": {env: "what", wrong: `"what"`},
 	} {
@@ -48,6 +54,12 @@ func TestReadingCreatesNothing(t *testing.T) {
 	if _, err := os.Stat(dir); !os.IsNotExist(err) {
 		t.Errorf("the folder exists now: %v", err)
 	}
+	if err := Check(t.Context(), spec); err != nil {
+		t.Errorf("Check of a file that can be made: %v", err)
+	}
+	if _, err := os.Stat(dir); !os.IsNotExist(err) {
+		t.Errorf("the folder exists after Check: %v", err)
+	}
 	store, err := Open(t.Context(), spec)
 	if err != nil {
 		t.Fatal(err)
@@ -61,6 +73,35 @@ func TestReadingCreatesNothing(t *testing.T) {
 	}
 	if err := store.Close(); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestCheckWantsATable(t *testing.T) {
+	for _, name := range []string{"AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"} {
+		t.Setenv(name, os.DevNull)
+	}
+	t.Setenv("AWS_ACCESS_KEY_ID", "test")
+	t.Setenv("AWS_SECRET_ACCESS_KEY", "test")
+	// What DynamoDB says when there is no such table.
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/x-amz-json-1.0")
+		w.WriteHeader(http.StatusBadRequest)
+		_, _ = io.WriteString(w, `{"__type":"com.amazonaws.dynamodb.v20120810#ResourceNotFoundException","message":"Requested resource not found"}`)
+	}))
+	defer server.Close()
+	err := Check(t.Context(), "dynamodb://images?region=eu-west-1&endpoint="+url.QueryEscape(server.URL))
+	if !errors.Is(err, registry.ErrNoRegistry) || !strings.Contains(err.Error(), "bakery registry init") {
+		t.Errorf("error is %v, want ErrNoRegistry and the remedy", err)
+	}
+}
+
+func TestInit(t *testing.T) {
+	spec := "sqlite:" + filepath.Join(t.TempDir(), "deep", "registry.db")
+	for _, want := range []bool{true, false} {
+		name, created, err := Init(t.Context(), spec)
+		if err != nil || name != spec || created != want {
+			t.Errorf("Init = %s, %v, %v; want created %v", name, created, err, want)
+		}
 	}
 }
 

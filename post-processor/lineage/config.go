@@ -5,18 +5,17 @@ package lineage
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/hashicorp/packer-plugin-sdk/common"
 	"github.com/hashicorp/packer-plugin-sdk/template/config"
 
 	"github.com/imagebakery/packer-plugin-bakery/internal/access"
 	"github.com/imagebakery/packer-plugin-bakery/internal/stores"
-	"github.com/imagebakery/packer-plugin-bakery/registry"
 )
 
 // Config is the configuration of bakery-lineage.
@@ -63,10 +62,11 @@ type Config struct {
 	// none.
 	WriteTags config.Trilean `mapstructure:"write_tags" required:"false"`
 
-	// The registry to register in: `sqlite:PATH`. Defaults to the environment
-	// variable `BAKERY_REGISTRY`, else to the file `registry.db` in the
-	// suite's folder (`BAKERY_HOME`, else `~/.local/share/bakery`). It is made
-	// when it does not exist.
+	// The registry to register in: `sqlite:PATH` or
+	// `dynamodb://TABLE?region=REGION`. Defaults to the environment variable
+	// `BAKERY_REGISTRY`, else to the file `registry.db` in the
+	// suite's folder (`BAKERY_HOME`, else `~/.local/share/bakery`). A file is
+	// made when it does not exist.
 	Registry string `mapstructure:"registry" required:"false"`
 }
 
@@ -99,14 +99,12 @@ func (c *Config) prepare() []error {
 	return errs
 }
 
+// patience is how long a registry may take to answer before the bake.
+const patience = 30 * time.Second
+
 // checkRegistry finds out before the bake whether its image can be registered.
 func (c *Config) checkRegistry() error {
-	store, err := stores.OpenForReading(context.Background(), c.Registry)
-	if errors.Is(err, registry.ErrNoRegistry) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	return store.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	return stores.Check(ctx, c.Registry)
 }

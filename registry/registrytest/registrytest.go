@@ -16,9 +16,23 @@ import (
 	"github.com/imagebakery/packer-plugin-bakery/registry"
 )
 
+// Option changes what [Run] does.
+type Option func(*options)
+
+type options struct{ scanned int }
+
+// ScanOf sets how many images the longest scan has, 700 by default. It must be
+// more than the first two pages of the store.
+func ScanOf(images int) Option { return func(o *options) { o.scanned = images } }
+
 // Run tests the stores that open returns. Each call of open must return an
 // empty store, and close it when the test ends.
-func Run(t *testing.T, open func(t *testing.T) registry.Store) {
+func Run(t *testing.T, open func(t *testing.T) registry.Store, opts ...Option) {
+	o := options{scanned: 700}
+	for _, opt := range opts {
+		opt(&o)
+	}
+	longScan := func(t *testing.T, s registry.Store) { longScan(t, s, o.scanned) }
 	for _, test := range []struct {
 		name string
 		run  func(*testing.T, registry.Store)
@@ -208,8 +222,7 @@ func newestFirst(t *testing.T, s registry.Store) {
 	}
 }
 
-func longScan(t *testing.T, s registry.Store) {
-	const n = 700
+func longScan(t *testing.T, s registry.Store, n int) {
 	want := make([]string, n)
 	for i := range n {
 		img := image(i)
