@@ -17,6 +17,8 @@ type Blocks struct {
 	User []User `mapstructure:"user"`
 	// Checks of groups.
 	Group []Group `mapstructure:"group"`
+	// Checks of settings in configuration files.
+	Config []Config `mapstructure:"config"`
 	// Checks of parameters of the kernel.
 	KernelParam []KernelParam `mapstructure:"kernel_param"`
 	// Checks of modules of the kernel.
@@ -36,7 +38,7 @@ func (b *Blocks) Suite(name string) Suite {
 		Entries: slices.Concat(
 			entries(b.File), entries(b.Package), entries(b.Service),
 			entries(b.User), entries(b.Group),
-			entries(b.KernelParam), entries(b.KernelModule), entries(b.Mount), entries(b.Command)),
+			entries(b.Config), entries(b.KernelParam), entries(b.KernelModule), entries(b.Mount), entries(b.Command)),
 		Waivers: b.Waiver,
 	}
 }

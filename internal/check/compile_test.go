@@ -132,7 +132,7 @@ func TestRefused(t *testing.T) {
 		"empty name":        {text: `package { names = [""] }`, want: []string{`names: "" is empty`}},
 		"label and path":    {text: `file "/a" { path = "/b" }`, want: []string{`file "/a": the label is the path; remove one`}},
 		"two labels":        {text: `file "/a" "/b" {}`, want: []string{`file has 2 labels`}},
-		"unknown kind":      {text: `flie "/a" {}`, want: []string{`test.spec.hcl:1: there is no kind of check called flie; there are command, file, group, `}},
+		"unknown kind":      {text: `flie "/a" {}`, want: []string{`test.spec.hcl:1: there is no kind of check called flie; there are command, config, file, `}},
 		"unknown attribute": {text: "file \"/a\" {\n  contain = [\"x\"]\n}", want: []string{`test.spec.hcl:2: Unsupported argument: An argument named "contain" is not expected here. Did you mean "contains"?`}},
 		"variable":          {text: `file "/a" { owner = var.owner }`, want: []string{`test.spec.hcl:1: Variables not allowed`}},
 		"attribute on top":  {text: `mode = "offline"`, want: []string{`test.spec.hcl:1: mode = … is an attribute`}},

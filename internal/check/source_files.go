@@ -348,9 +348,14 @@ const excerptLimit = 200
 // excerpt shows the content of a short file that everybody may read; others
 // could hold secrets, which must not reach a log.
 func (f *facts) excerpt(path string, content []byte) string {
-	n := f.nodes[path]
-	if !n.statted || n.mode&0o004 == 0 || len(content) == 0 || len(content) > excerptLimit {
+	if !f.isPublic(path) || len(content) == 0 || len(content) > excerptLimit {
 		return ""
 	}
 	return ": " + strconv.Quote(string(content))
+}
+
+// isPublic tells whether everybody may read a file.
+func (f *facts) isPublic(path string) bool {
+	n := f.nodes[path]
+	return n != nil && n.statted && n.mode&0o004 != 0
 }

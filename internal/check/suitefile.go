@@ -31,6 +31,7 @@ var kinds = map[string]struct {
 	"service":       {(*FlatService)(nil).HCL2Spec, func() Block { return new(Service) }},
 	"user":          {(*FlatUser)(nil).HCL2Spec, func() Block { return new(User) }},
 	"group":         {(*FlatGroup)(nil).HCL2Spec, func() Block { return new(Group) }},
+	"config":        {(*FlatConfig)(nil).HCL2Spec, func() Block { return new(Config) }},
 	"kernel_param":  {(*FlatKernelParam)(nil).HCL2Spec, func() Block { return new(KernelParam) }},
 	"kernel_module": {(*FlatKernelModule)(nil).HCL2Spec, func() Block { return new(KernelModule) }},
 	"mount":         {(*FlatMount)(nil).HCL2Spec, func() Block { return new(Mount) }},
@@ -168,7 +169,7 @@ func decodeAttributes(values map[string]any, target any) error {
 }
 
 // attributes returns the attributes of a decoded block that are set. Their types
-// are those of the spec: texts, booleans and lists of texts.
+// are those of the spec: texts, booleans, and lists and maps of texts.
 func attributes(value cty.Value) map[string]any {
 	values := map[string]any{}
 	for name, v := range value.AsValueMap() {
@@ -189,6 +190,16 @@ func attributes(value cty.Value) map[string]any {
 				list = append(list, e.AsString())
 			}
 			values[name] = list
+		case v.Type().IsMapType():
+			texts := map[string]string{}
+			for key, e := range v.AsValueMap() {
+				if e.IsNull() {
+					texts[key] = ""
+					continue
+				}
+				texts[key] = e.AsString()
+			}
+			values[name] = texts
 		}
 	}
 	return values
@@ -309,6 +320,10 @@ func compact(values map[string]any) map[string]any {
 				set[name] = v
 			}
 		case []string:
+			if v != nil {
+				set[name] = v
+			}
+		case map[string]string:
 			if v != nil {
 				set[name] = v
 			}

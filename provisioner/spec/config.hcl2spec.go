@@ -24,6 +24,7 @@ type FlatConfig struct {
 	Service             []check.FlatService      `mapstructure:"service" cty:"service" hcl:"service"`
 	User                []check.FlatUser         `mapstructure:"user" cty:"user" hcl:"user"`
 	Group               []check.FlatGroup        `mapstructure:"group" cty:"group" hcl:"group"`
+	Config              []check.FlatConfig       `mapstructure:"config" cty:"config" hcl:"config"`
 	KernelParam         []check.FlatKernelParam  `mapstructure:"kernel_param" cty:"kernel_param" hcl:"kernel_param"`
 	KernelModule        []check.FlatKernelModule `mapstructure:"kernel_module" cty:"kernel_module" hcl:"kernel_module"`
 	Mount               []check.FlatMount        `mapstructure:"mount" cty:"mount" hcl:"mount"`
@@ -63,6 +64,7 @@ func (*FlatConfig) HCL2Spec() map[string]hcldec.Spec {
 		"service":                    &hcldec.BlockListSpec{TypeName: "service", Nested: hcldec.ObjectSpec((*check.FlatService)(nil).HCL2Spec())},
 		"user":                       &hcldec.BlockListSpec{TypeName: "user", Nested: hcldec.ObjectSpec((*check.FlatUser)(nil).HCL2Spec())},
 		"group":                      &hcldec.BlockListSpec{TypeName: "group", Nested: hcldec.ObjectSpec((*check.FlatGroup)(nil).HCL2Spec())},
+		"config":                     &hcldec.BlockListSpec{TypeName: "config", Nested: hcldec.ObjectSpec((*check.FlatConfig)(nil).HCL2Spec())},
 		"kernel_param":               &hcldec.BlockListSpec{TypeName: "kernel_param", Nested: hcldec.ObjectSpec((*check.FlatKernelParam)(nil).HCL2Spec())},
 		"kernel_module":              &hcldec.BlockListSpec{TypeName: "kernel_module", Nested: hcldec.ObjectSpec((*check.FlatKernelModule)(nil).HCL2Spec())},
 		"mount":                      &hcldec.BlockListSpec{TypeName: "mount", Nested: hcldec.ObjectSpec((*check.FlatMount)(nil).HCL2Spec())},

@@ -476,6 +476,26 @@ func TestMounted(t *testing.T) {
 	}
 }
 
+// Maps arrive from templates as they do from suite files.
+func TestConfigBlock(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "shop.json")
+	if err := os.WriteFile(file, []byte(`{"port": 8080, "tls": {"min": "1.2"}}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, handed, err := provision(t, `
+config {
+  path    = "`+file+`"
+  values  = { port = ">= 1024", "tls.min" = "1.3" }
+  not_set = ["debug"]
+}`)
+	if err == nil || !strings.Contains(err.Error(), "1 of 3 checks failed: config:"+file+":tls.min: expected 1.3") {
+		t.Errorf("error: %v", err)
+	}
+	if len(handed) != 1 || len(handed[0].Checks) != 3 {
+		t.Errorf("handed over: %+v", handed)
+	}
+}
+
 // The builder's own files over the image's are seen through.
 func TestCovered(t *testing.T) {
 	t.Setenv(home.Env, t.TempDir())
