@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -18,6 +19,7 @@ import (
 // separated by commas, as amazon-ebs and amazon-chroot have it.
 type Artifact struct {
 	bake   handoff.Bake
+	made   map[string][]string // snapshots by region that are the image's alone
 	client func(ctx context.Context) (*cloud.Client, error)
 	data   any // generated_data
 }
@@ -25,7 +27,15 @@ type Artifact struct {
 var _ packersdk.Artifact = (*Artifact)(nil)
 
 func (b *bake) artifact() *Artifact {
+	made := map[string][]string{}
+	var images []handoff.Image
+	for _, t := range b.targets {
+		made[t.region()] = t.snapshots
+		images = append(images, handoff.Image{Region: t.region(), ID: t.image.ID, Snapshots: t.image.Snapshots()})
+	}
+	slices.SortFunc(images, func(x, y handoff.Image) int { return strings.Compare(x.Region, y.Region) })
 	return &Artifact{
+		made: made,
 		data: b.state.Get("generated_data"),
 		client: func(ctx context.Context) (*cloud.Client, error) {
 			return b.config.Client(ctx, b.reportWait)
@@ -34,12 +44,8 @@ func (b *bake) artifact() *Artifact {
 			ID: b.id, Cloud: b.config.Cloud, Region: b.client.Region(), Account: b.account,
 			SourceImage: b.source.ID, SourceName: b.source.Name, ImageName: b.image.Name,
 			Architecture: b.image.Architecture, BootMode: b.image.BootMode, Virtual: b.image.Virtualization,
-			Tags: b.image.Tags,
-			Images: []handoff.Image{{
-				Region: b.client.Region(), ID: b.registered.id,
-				Snapshots: cloud.Image{BlockDevices: b.image.BlockDevices}.Snapshots(),
-			}},
-			Steps: b.took, StartedUnix: b.started.Unix(), FinishedUnix: time.Now().Unix(),
+			Tags:   b.image.Tags,
+			Images: images, Steps: b.took, StartedUnix: b.started.Unix(), FinishedUnix: time.Now().Unix(),
 		},
 	}
 }
@@ -113,10 +119,10 @@ func (a *Artifact) Destroy() error {
 	for _, img := range a.bake.Images {
 		there := client.InRegion(img.Region)
 		if err := there.DeregisterImage(ctx, img.ID); err != nil {
-			errs = append(errs, err)
+			errs = append(errs, fmt.Errorf("%s: %w", img.Region, err))
 			continue
 		}
-		for _, snap := range img.Snapshots {
+		for _, snap := range a.made[img.Region] {
 			errs = append(errs, there.DeleteSnapshot(ctx, snap))
 		}
 	}

@@ -53,8 +53,12 @@ type bake struct {
 	device     string           // block device of the volume
 	mounted    *volume.Mounted  //
 	guests     *sandbox.Sandbox //
-	snapshot   resource         //
-	registered resource         //
+
+	volumeTags   map[string]string
+	snapshotTags map[string]string
+	targets      []*target   // where the image shall be; set by check
+	snapshot     string      // id of the snapshot of the volume
+	registered   cloud.Image // from that snapshot
 }
 
 // resource is something that the bake made and has to remove, at its end or
@@ -83,10 +87,24 @@ func (b *bake) steps() []multistep.Step {
 	if b.config.SkipCreateAMI {
 		return steps
 	}
-	return append(steps,
-		b.step("snapshot", "Creating the snapshot...", b.createSnapshot, b.deleteSnapshot),
-		b.step("register", "Registering the image...", b.register, b.deregister),
+	// What these make is in the journal, which finish undoes when the bake fails.
+	steps = append(steps,
+		b.step("snapshot", "Creating the snapshot...", b.createSnapshot, nil),
+		b.step("register", "Registering the image...", b.register, nil),
 	)
+	if len(b.config.Regions) > 0 || b.config.EncryptBoot.True() {
+		steps = append(steps, b.step("copy", "Copying the image...", b.copyImages, nil))
+	}
+	if b.config.ForceDeregister {
+		steps = append(steps, b.step("replace", "Replacing the image that has the name...", b.replaceAll, nil))
+	}
+	if b.config.shares() {
+		steps = append(steps, b.step("share", "Setting permissions and marks...", b.share, nil))
+	}
+	if b.config.Protection.Enabled {
+		steps = append(steps, b.step("protect", "Protecting the image...", b.protect, nil))
+	}
+	return append(steps, b.step("commit", "Noting that the image is good...", b.commit, nil))
 }
 
 // connect opens the cloud and the journal, and removes what bakes of this host
@@ -116,6 +134,7 @@ func (b *bake) connect(ctx context.Context) error {
 	}
 	b.journal, err = journal.Create(dir, journal.Header{
 		Bake: b.id, Started: b.started, Region: b.client.Region(), Access: how,
+		Regions: b.config.copyRegions(b.client.Region()),
 	})
 	return err
 }
@@ -139,12 +158,8 @@ func (b *bake) remove(ctx context.Context, r *resource) error {
 	return nil
 }
 
-// failed reports whether the bake ends without its image.
-func (b *bake) failed() bool {
-	_, cancelled := b.state.GetOk(multistep.StateCancelled)
-	_, halted := b.state.GetOk(multistep.StateHalted)
-	return cancelled || halted
-}
+// committed reports whether the image is good.
+func (b *bake) committed() bool { return b.journal != nil && b.journal.Committed() }
 
 // finish ends the bake after its steps have undone what they had to. It returns
 // what is left behind.
@@ -171,12 +186,11 @@ func (b *bake) finish(failure error) error {
 		b.ui.Error(fmt.Sprintf("Left as it is, because of -on-error=abort: %s. `bakery reap --kept` removes it.", b.left()))
 		return errors.Join(b.journal.Keep(), b.journal.Close())
 	}
-	if failure == nil {
-		if err := b.journal.Commit(); err != nil {
-			return err
-		}
-	}
 	return reap.All(ctx, b.client, b.journal, func(kind journal.Kind, id string) {
+		if kind == journal.Replaced {
+			b.ui.Message(fmt.Sprintf("Registered the image that was to be replaced again, as %s", id))
+			return
+		}
 		b.ui.Message(fmt.Sprintf("Removed %s %s", kind, id))
 	})
 }

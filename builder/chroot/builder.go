@@ -54,7 +54,7 @@ func (b *Builder) Run(ctx context.Context, ui packersdk.Ui, hook packersdk.Hook)
 	runner.Run(ctx, state)
 
 	failure, failed := state.Get("error").(error)
-	if !failed {
+	if !failed && !bake.committed() {
 		if _, cancelled := state.GetOk(multistep.StateCancelled); cancelled {
 			failure = errors.New("the bake was cancelled")
 		} else if _, halted := state.GetOk(multistep.StateHalted); halted {

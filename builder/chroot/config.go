@@ -1,16 +1,16 @@
 //go:generate go tool packer-sdc struct-markdown
-//go:generate go tool packer-sdc mapstructure-to-hcl2 -type Config,BlockDevice,SourceFilter
+//go:generate go tool packer-sdc mapstructure-to-hcl2 -type Config,BlockDevice,SourceFilter,DeregistrationProtection
 
 package chroot
 
 import (
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"path"
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/hashicorp/packer-plugin-sdk/common"
 	packersdk "github.com/hashicorp/packer-plugin-sdk/packer"
@@ -86,9 +86,68 @@ type Config struct {
 	// `ami_block_device_mappings` with an entry of that name. Defaults to that
 	// of the source.
 	RootDeviceName string `mapstructure:"root_device_name" required:"false"`
+	// Marketplace product codes to add to the image.
+	ProductCodes []string `mapstructure:"ami_product_codes" required:"false"`
+	// Do not compare what the image is billed as with the source. Without it an
+	// image of which EC2 has lost that it is, say, Red Hat Enterprise Linux is
+	// removed and the bake fails. Defaults to `false`.
+	SkipBillingCheck bool `mapstructure:"skip_billing_check" required:"false"`
+	// Take the name from an image of the account that has it, once the new image
+	// is good. See [Replacing an image](#replacing-an-image). Packer's `-force`
+	// sets it. Defaults to `false`.
+	ForceDeregister bool `mapstructure:"force_deregister" required:"false"`
+	// Delete the snapshots of the image that was replaced, unless another image
+	// uses them. Goes with `force_deregister`. Defaults to `false`.
+	ForceDeleteSnapshot bool `mapstructure:"force_delete_snapshot" required:"false"`
 	// Stop before the snapshot, and make no image: for trying a template out.
 	// Defaults to `false`.
 	SkipCreateAMI bool `mapstructure:"skip_create_ami" required:"false"`
+
+	// Regions to copy the image to. The copies are made in parallel, with the
+	// same tags and permissions.
+	Regions []string `mapstructure:"ami_regions" required:"false"`
+	// Whether to encrypt the image and its copies. `true` encrypts the volume
+	// that is baked on, so that nothing is copied for it unless the image has
+	// further unencrypted snapshots. `false` asks for an image that is not
+	// encrypted, which goes only when the source is not. Defaults to what the
+	// source is.
+	EncryptBoot config.Trilean `mapstructure:"encrypt_boot" required:"false"`
+	// The KMS key of the image in `region`: an id, an ARN, or `alias/NAME`. Needs
+	// `encrypt_boot`. Defaults to the account's key for EBS.
+	KMSKeyID string `mapstructure:"kms_key_id" required:"false"`
+	// The KMS key of each region of `ami_regions`; `""` is that region's default
+	// key. When it is set, every region must be in it. Needs `encrypt_boot`. An
+	// entry for `region` itself wins over `kms_key_id`.
+	RegionKMSKeyIDs map[string]string `mapstructure:"region_kms_key_ids" required:"false"`
+	// Keep only the copies in `ami_regions`, and no image in the region of the
+	// bake. Defaults to `false`.
+	SkipSaveBuildRegion bool `mapstructure:"skip_save_build_region" required:"false"`
+	// The time in which copies shall be complete, in minutes: 15 to 2880 in steps
+	// of 15. AWS takes a price for it. Without it they take as long as they take.
+	CopyMinutes int64 `mapstructure:"snapshot_copy_duration_minutes" required:"false"`
+
+	// Accounts that may launch the image.
+	Users []string `mapstructure:"ami_users" required:"false"`
+	// Groups that may launch the image; `all`, the only one, makes it public.
+	Groups []string `mapstructure:"ami_groups" required:"false"`
+	// ARNs of organizations that may launch the image.
+	OrgARNs []string `mapstructure:"ami_org_arns" required:"false"`
+	// ARNs of organizational units that may launch the image.
+	OUARNs []string `mapstructure:"ami_ou_arns" required:"false"`
+	// Accounts that may make volumes of the image's snapshots.
+	SnapshotUsers []string `mapstructure:"snapshot_users" required:"false"`
+	// Groups that may make volumes of the image's snapshots; `all` is the only
+	// one.
+	SnapshotGroups []string `mapstructure:"snapshot_groups" required:"false"`
+	// When the image is deprecated, such as `2031-01-31T00:00:00Z`: at most ten
+	// years ahead, two for a public image.
+	DeprecateAt string `mapstructure:"deprecate_at" required:"false"`
+	// How long after the bake the image is deprecated: a number of hours, days,
+	// weeks or years, such as `90d`, `12h`, `6w`, `2y`.
+	DeprecateAfter string `mapstructure:"deprecate_after" required:"false"`
+	// Protects the image from being deregistered. See
+	// [Deregistration protection](#deregistration-protection).
+	Protection DeregistrationProtection `mapstructure:"deregistration_protection" required:"false"`
 
 	// The size of the root volume and of the image's root device in GiB.
 	// Defaults to that of the source, and cannot be smaller.
@@ -97,6 +156,12 @@ type Config struct {
 	// `io2`, `io1`, `st1`, `sc1` or `standard`. Defaults to that of the source,
 	// and for `from_scratch` to `gp3`.
 	RootVolumeType string `mapstructure:"root_volume_type" required:"false"`
+	// I/O operations per second of the root volume and of the image's root
+	// device, for `gp3`, `io1` and `io2`. Defaults to that of the source.
+	RootVolumeIOPS int `mapstructure:"root_volume_iops" required:"false"`
+	// Throughput of the root volume and of the image's root device in MiB/s, for
+	// `gp3`. Defaults to that of the source.
+	RootVolumeThroughput int `mapstructure:"root_volume_throughput" required:"false"`
 	// Tags of the volume on which the image is baked. May use the
 	// [source variables](#source-variables).
 	RootVolumeTags map[string]string `mapstructure:"root_volume_tags" required:"false"`
@@ -151,7 +216,8 @@ type Config struct {
 type BlockDevice struct {
 	// The name that instances know the device by, such as `/dev/sdb`.
 	DeviceName string `mapstructure:"device_name" required:"true"`
-	// An instance store volume, such as `ephemeral0`, instead of an EBS volume.
+	// An instance store volume, `ephemeral0` to `ephemeral23`, instead of an EBS
+	// volume.
 	VirtualName string `mapstructure:"virtual_name" required:"false"`
 	// Leave out a device that the source has. Defaults to `false`.
 	NoDevice bool `mapstructure:"no_device" required:"false"`
@@ -161,9 +227,11 @@ type BlockDevice struct {
 	VolumeSize int `mapstructure:"volume_size" required:"false"`
 	// The volume type: `gp3`, `gp2`, `io2`, `io1`, `st1`, `sc1` or `standard`.
 	VolumeType string `mapstructure:"volume_type" required:"false"`
-	// I/O operations per second. Required for `io1` and `io2`.
+	// I/O operations per second: 3,000 to 80,000 for `gp3`; required for `io1`
+	// (100 to 64,000) and `io2` (100 to 256,000).
 	IOPS int `mapstructure:"iops" required:"false"`
-	// Throughput in MiB/s, for `gp3`.
+	// Throughput in MiB/s, for `gp3`: 125 to 2,000, and at most a quarter of the
+	// IOPS.
 	Throughput int `mapstructure:"throughput" required:"false"`
 	// Whether the volume is encrypted. Goes without `snapshot_id` only.
 	Encrypted config.Trilean `mapstructure:"encrypted" required:"false"`
@@ -171,6 +239,15 @@ type BlockDevice struct {
 	KMSKeyID string `mapstructure:"kms_key_id" required:"false"`
 	// Whether the volume goes with its instance. Defaults to `false`.
 	DeleteOnTermination bool `mapstructure:"delete_on_termination" required:"false"`
+}
+
+// DeregistrationProtection protects an image from being deregistered.
+type DeregistrationProtection struct {
+	// Whether the image is protected. Defaults to `false`.
+	Enabled bool `mapstructure:"enabled" required:"false"`
+	// Whether it stays protected for a day after the protection was switched
+	// off; this turns `enabled` on. Defaults to `false`.
+	WithCooldown bool `mapstructure:"with_cooldown" required:"false"`
 }
 
 // SourceFilter finds the image to start from.
@@ -233,6 +310,9 @@ func (c *Config) prepare(raws ...any) (warnings []string, err error) {
 	packersdk.LogSecretFilter.Set(c.Secrets()...)
 	add(c.prepareSource()...)
 	add(c.prepareImage()...)
+	add(c.prepareRegions()...)
+	add(c.prepareSharing()...)
+	add(c.prepareDeprecation(time.Now())...)
 	add(c.prepareRoot()...)
 	add(c.prepareHost()...)
 	for _, kv := range []struct {
@@ -298,62 +378,6 @@ func (c *Config) prepareSource() []error {
 	return errs
 }
 
-func (c *Config) prepareImage() []error {
-	var errs []error
-	wrong := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
-	switch {
-	case c.AMIName == "":
-		wrong("ami_name is missing; name the image, for instance \"shop-1.4.2-{{timestamp}}\"")
-	case !strings.Contains(c.AMIName, unknown) && !nameForm.MatchString(c.AMIName):
-		wrong("ami_name is %q; EC2 takes 3 to 128 letters, digits, and ()[] ./-'@_ (%q would do)", c.AMIName, cleanName(c.AMIName))
-	}
-	errs = append(errs,
-		oneOf("ami_architecture", c.Architecture, "x86_64", "arm64", "i386", "x86_64_mac", "arm64_mac"),
-		oneOf("ami_virtualization_type", c.VirtualizationType, "hvm", "paravirtual"),
-		oneOf("boot_mode", c.BootMode, "legacy-bios", "uefi", "uefi-preferred"),
-		oneOf("tpm_support", c.TPMSupport, "v2.0"),
-		oneOf("imds_support", c.IMDSSupport, "v2.0"),
-	)
-	if c.UEFIData != "" {
-		if _, err := base64.StdEncoding.DecodeString(c.UEFIData); err != nil {
-			wrong("uefi_data is not base64 (%v); write the output of uefivars as it is", err)
-		}
-	}
-	if c.TPMSupport != "" && c.BootMode != "" && c.BootMode != "uefi" {
-		wrong("tpm_support needs boot_mode = \"uefi\", not %q", c.BootMode)
-	}
-	if c.RootDeviceName != "" && !c.hasRootMapping() {
-		wrong("root_device_name is %q, but ami_block_device_mappings has no device of that name; add one", c.RootDeviceName)
-	}
-	seen := map[string]bool{}
-	for i, dev := range c.AMIMappings {
-		errs = append(errs, dev.prepare(fmt.Sprintf("ami_block_device_mappings[%d]", i), dev.DeviceName == c.RootDeviceName)...)
-		if seen[dev.DeviceName] {
-			wrong("ami_block_device_mappings names the device %q twice", dev.DeviceName)
-		}
-		seen[dev.DeviceName] = true
-	}
-	return slices.DeleteFunc(errs, func(err error) bool { return err == nil })
-}
-
-func (c *Config) hasRootMapping() bool {
-	return slices.ContainsFunc(c.AMIMappings, func(d BlockDevice) bool { return d.DeviceName == c.RootDeviceName })
-}
-
-func (c *Config) prepareRoot() []error {
-	var errs []error
-	if c.RootVolumeSize < 0 {
-		errs = append(errs, fmt.Errorf("root_volume_size is %d; write a size in GiB, or leave it out for that of the source", c.RootVolumeSize))
-	}
-	if err := volumeType("root_volume_type", c.RootVolumeType); err != nil {
-		errs = append(errs, err)
-	}
-	if c.RootVolumeKMSKeyID != "" && c.RootVolumeEncryptBoot.False() {
-		errs = append(errs, errors.New("root_volume_kms_key_id is set, but root_volume_encrypt_boot is false; a volume with a key is encrypted"))
-	}
-	return errs
-}
-
 func (c *Config) prepareHost() []error {
 	var errs []error
 	wrong := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
@@ -386,39 +410,6 @@ func (c *Config) prepareHost() []error {
 		}
 	}
 	return errs
-}
-
-func (d BlockDevice) prepare(where string, root bool) []error {
-	var errs []error
-	wrong := func(format string, args ...any) {
-		errs = append(errs, fmt.Errorf("%s: %s", where, fmt.Sprintf(format, args...)))
-	}
-	if d.DeviceName == "" {
-		wrong("device_name is missing; write the name that instances know it by, such as /dev/sdb")
-	}
-	if d.NoDevice || d.VirtualName != "" {
-		return errs
-	}
-	if err := volumeType("volume_type", d.VolumeType); err != nil {
-		wrong("%v", err)
-	}
-	if !root && d.SnapshotID == "" && d.VolumeSize == 0 {
-		wrong("neither volume_size nor snapshot_id is set; how large shall %s be?", d.DeviceName)
-	}
-	if d.SnapshotID != "" && d.Encrypted != config.TriUnset {
-		wrong("encrypted and snapshot_id do not go together: EC2 takes what the snapshot is")
-	}
-	if slices.Contains([]string{"io1", "io2"}, d.VolumeType) && d.IOPS == 0 {
-		wrong("volume_type %s needs iops", d.VolumeType)
-	}
-	if d.Throughput != 0 && d.VolumeType != "gp3" {
-		wrong("throughput is for volume_type gp3, not %q", d.VolumeType)
-	}
-	return errs
-}
-
-func volumeType(option, value string) error {
-	return oneOf(option, value, "gp3", "gp2", "io2", "io1", "st1", "sc1", "standard")
 }
 
 // oneOf returns an error that names option when value is neither empty, nor

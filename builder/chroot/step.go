@@ -32,12 +32,20 @@ type bakeStep struct {
 func (s *bakeStep) Run(ctx context.Context, state multistep.StateBag) multistep.StepAction {
 	s.bake.ui.Say(s.doing)
 	if err := s.run(ctx); err != nil {
-		err = fmt.Errorf("%s: %w", s.name, err)
+		err = fmt.Errorf("%s: %w", s.name, s.bake.explain(ctx, err))
 		state.Put("error", err)
 		s.bake.ui.Error(err.Error())
 		return multistep.ActionHalt
 	}
 	return multistep.ActionContinue
+}
+
+// explain decodes AWS's reason for a refusal, when the template wants that.
+func (b *bake) explain(ctx context.Context, err error) error {
+	if !b.config.DecodeAuthZMessages || b.client == nil {
+		return err
+	}
+	return b.client.Explain(ctx, err)
 }
 
 // Cleanup implements [multistep.Step]. The context of the build may have ended,

@@ -44,13 +44,12 @@ func (b *bake) check(ctx context.Context) error {
 		return err
 	}
 	if !b.config.SkipCreateAMI {
-		switch taken, err := b.client.ImageNamed(ctx, b.image.Name); {
-		case err == nil:
-			return fmt.Errorf("the name %q is taken by image %s in %s; change ami_name, for instance with {{timestamp}}",
-				b.image.Name, taken.ID, b.client.Region())
-		case !errors.Is(err, cloud.ErrNotFound):
+		if err := b.planTargets(ctx); err != nil {
 			return err
 		}
+	}
+	if err := b.checkPermissions(ctx); err != nil {
+		return err
 	}
 	info := b.buildInfo()
 	b.put(map[string]string{
@@ -100,7 +99,30 @@ func (b *bake) resolveSource(ctx context.Context) error {
 		return fmt.Errorf("root_volume_size is %d GiB, but the root of %s has %d GiB; a volume cannot be smaller than its snapshot",
 			size, src.ID, root.SizeGiB)
 	}
+	if err := b.checkEncryption(); err != nil {
+		return err
+	}
+	if len(src.ProductCodes) > 0 {
+		return fmt.Errorf("the source image %s has the Marketplace product code %s; EC2 attaches volumes of such images to stopped "+
+			"instances only, so they cannot be baked in a chroot; use amazon-ebs", src.ID, src.ProductCodes[0])
+	}
 	b.ui.Message(fmt.Sprintf("Source: %s (%s), %s", src.ID, src.Name, src.Architecture))
+	return nil
+}
+
+// checkEncryption refuses to take encryption away, which EC2 cannot.
+func (b *bake) checkEncryption() error {
+	if !b.sourceSnap.Encrypted {
+		return nil
+	}
+	for option, value := range map[string]config.Trilean{
+		"encrypt_boot": b.config.EncryptBoot, "root_volume_encrypt_boot": b.config.RootVolumeEncryptBoot,
+	} {
+		if value.False() {
+			return fmt.Errorf("%s is false, but the root snapshot %s of the source %s is encrypted, and stays so in every copy; "+
+				"start from an image that is not, or remove the option", option, b.sourceSnap.ID, b.source.ID)
+		}
+	}
 	return nil
 }
 
@@ -144,7 +166,21 @@ func (b *bake) planImage(ctx context.Context) error {
 	spec.Tags = b.ownTags(tags)
 	spec.BlockDevices = b.planDevices(spec.RootDevice)
 	b.image = spec
-	return nil
+	root := b.rootDevice()
+	if root == nil {
+		return fmt.Errorf("ami_block_device_mappings has no device %s, which is the root device; add it, or set root_device_name", spec.RootDevice)
+	}
+	shape := volumeShape{root.Type, int(root.SizeGiB), int(root.IOPS), int(root.Throughput)}
+	if problems := shape.problems(); len(problems) > 0 {
+		return fmt.Errorf("the root volume: %s", strings.Join(problems, "; "))
+	}
+	if volumeRules[root.Type].needsIOPS && root.IOPS == 0 {
+		return fmt.Errorf("the root volume: volume type %s needs iops; set root_volume_iops", root.Type)
+	}
+	if err := b.planSnapshotTags(); err != nil {
+		return err
+	}
+	return b.planVolume()
 }
 
 // uefiData returns the source's variable store. Only the owner of an image may
@@ -189,7 +225,17 @@ func (b *bake) planDevices(rootName string) []cloud.BlockDevice {
 		if dev.Type == "" && c.FromScratch {
 			dev.Type = "gp3"
 		}
-		dev.SizeGiB = max(dev.SizeGiB, int32(c.RootVolumeSize))
+		if r := volumeRules[dev.Type]; r.maxIOPS == 0 {
+			// Of a gp2 EC2 tells what follows from its size.
+			dev.IOPS, dev.Throughput = 0, 0
+		}
+		if c.RootVolumeIOPS != 0 {
+			dev.IOPS = int32(c.RootVolumeIOPS)
+		}
+		if c.RootVolumeThroughput != 0 {
+			dev.Throughput = int32(c.RootVolumeThroughput)
+		}
+		dev.SizeGiB = max(dev.SizeGiB, int32(c.RootVolumeSize), b.sourceSnap.SizeGiB)
 		// The snapshot of this bake decides.
 		dev.SnapshotID, dev.Encrypted, dev.KMSKeyID = "", nil, ""
 	}

@@ -17,7 +17,8 @@ import (
 	"github.com/imagebakery/packer-plugin-bakery/internal/volume"
 )
 
-func (b *bake) createVolume(ctx context.Context) error {
+// planVolume renders the tags of the volume.
+func (b *bake) planVolume() error {
 	tags, err := b.renderTags("root_volume_tags", b.config.RootVolumeTags)
 	if err != nil {
 		return err
@@ -25,16 +26,36 @@ func (b *bake) createVolume(ctx context.Context) error {
 	if _, named := tags["Name"]; !named {
 		tags["Name"] = "bakery " + b.image.Name
 	}
-	root := b.rootDevice()
-	if root == nil {
-		return fmt.Errorf("the block devices of the image have no root device %s", b.image.RootDevice)
-	}
-	id, err := b.client.CreateVolume(ctx, cloud.VolumeSpec{
+	b.volumeTags = b.ownTags(tags)
+	return nil
+}
+
+// volumeSpec says what volume to bake on. When the image is to be encrypted, so
+// is the volume, and with it the snapshot.
+func (b *bake) volumeSpec() cloud.VolumeSpec {
+	c, root := b.config, b.rootDevice()
+	spec := cloud.VolumeSpec{
 		Zone: b.host.Zone, SnapshotID: b.sourceSnap.ID, SizeGiB: root.SizeGiB, Type: root.Type,
 		IOPS: root.IOPS, Throughput: root.Throughput,
-		Encrypted: b.config.RootVolumeEncryptBoot.ToBoolPointer(), KMSKeyID: b.config.RootVolumeKMSKeyID,
-		Tags: b.ownTags(tags), Token: b.id,
-	})
+		Encrypted: c.RootVolumeEncryptBoot.ToBoolPointer(), KMSKeyID: c.RootVolumeKMSKeyID,
+		Tags: b.volumeTags, Token: b.id,
+	}
+	if spec.Encrypted == nil && c.EncryptBoot.True() {
+		spec.Encrypted = new(true)
+	}
+	if spec.KMSKeyID == "" && spec.Encrypted != nil && *spec.Encrypted && c.EncryptBoot.True() {
+		spec.KMSKeyID = b.homeKey()
+	}
+	if spec.KMSKeyID != "" && spec.Encrypted == nil {
+		spec.Encrypted = new(true)
+	}
+	return spec
+}
+
+func (b *bake) createVolume(ctx context.Context) error {
+	calling, done := graced(ctx)
+	defer done()
+	id, err := b.client.CreateVolume(calling, b.volumeSpec())
 	if err != nil {
 		return err
 	}

@@ -3,7 +3,7 @@
 // share them.
 //
 //go:generate go tool packer-sdc struct-markdown
-//go:generate go tool packer-sdc mapstructure-to-hcl2 -type AssumeRole,Polling
+//go:generate go tool packer-sdc mapstructure-to-hcl2 -type AssumeRole,Polling,VaultEngine
 package access
 
 import (
@@ -17,6 +17,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	packersdk "github.com/hashicorp/packer-plugin-sdk/packer"
 
 	"github.com/imagebakery/packer-plugin-bakery/internal/cloud"
 	"github.com/imagebakery/packer-plugin-bakery/internal/home"
@@ -60,6 +62,22 @@ type Config struct {
 	// A role to assume with the credentials found. See
 	// [Assume role](#assume-role).
 	AssumeRole AssumeRole `mapstructure:"assume_role" required:"false"`
+	// Take the credentials from the AWS secrets engine of HashiCorp Vault. See
+	// [Vault](#vault).
+	VaultEngine VaultEngine `mapstructure:"vault_aws_engine" required:"false"`
+	// The code of a multi-factor device, for a `profile` whose role wants one.
+	MFACode string `mapstructure:"mfa_code" required:"false"`
+	// Do not ask EC2 at the start whether the credentials work and permit what
+	// the build is about to do. Defaults to `false`.
+	SkipCredsValidation bool `mapstructure:"skip_credential_validation" required:"false"`
+	// Take neither credentials nor region from the instance metadata service.
+	// Which instance the host is is still asked for where a build has to know it.
+	// Defaults to `false`.
+	SkipMetadataAPICheck bool `mapstructure:"skip_metadata_api_check" required:"false"`
+	// When AWS refuses a call and gives the reason in code only, ask it to decode
+	// the reason. Needs the permission `sts:DecodeAuthorizationMessage`. Defaults
+	// to `false`.
+	DecodeAuthZMessages bool `mapstructure:"decode_authorization_messages" required:"false"`
 	// An endpoint to use instead of EC2's own, such as
 	// `https://ec2.example.com`.
 	CustomEndpointEC2 string `mapstructure:"custom_endpoint_ec2" required:"false"`
@@ -74,7 +92,18 @@ type Config struct {
 	// a quarter of a second, then ever less often up to once in five seconds.
 	// See [Polling](#polling).
 	Polling Polling `mapstructure:"aws_polling" required:"false"`
+
+	watch     func(call, region string)
+	transport http.RoundTripper
 }
+
+// UseTransport makes clients of c send their requests to transport, which must
+// not be closed before them, instead of to a local cloud that each opens.
+func (c *Config) UseTransport(transport http.RoundTripper) { c.transport = transport }
+
+// Watch makes clients of c tell of each call that they make, from several
+// goroutines: its service and name, such as "ec2:CreateVolume", and its region.
+func (c *Config) Watch(watch func(call, region string)) { c.watch = watch }
 
 // AssumeRole is the role to take on.
 type AssumeRole struct {
@@ -94,6 +123,19 @@ type AssumeRole struct {
 	Tags map[string]string `mapstructure:"tags" required:"false"`
 	// Keys of the tags that pass on to further sessions.
 	TransitiveTagKeys []string `mapstructure:"transitive_tag_keys" required:"false"`
+}
+
+// VaultEngine names credentials that HashiCorp Vault makes.
+type VaultEngine struct {
+	// The name of the role in Vault.
+	Name string `mapstructure:"name" required:"false"`
+	// The path that the secrets engine is mounted at. Defaults to `aws`.
+	EngineName string `mapstructure:"engine_name" required:"false"`
+	// The ARN of the role to assume, for roles of the type `assumed_role` that
+	// allow several.
+	RoleARN string `mapstructure:"role_arn" required:"false"`
+	// How long the credentials shall last, such as `3600s`. Goes with `role_arn`.
+	TTL string `mapstructure:"ttl" required:"false"`
 }
 
 // Polling says how often states are asked for.
@@ -144,6 +186,7 @@ func (c *Config) Prepare() []error {
 	if c.AssumeRole.RoleARN == "" && c.AssumeRole.set() {
 		wrong("assume_role has no role_arn; name the role to assume")
 	}
+	errs = append(errs, c.VaultEngine.prepare(c)...)
 	errs = append(errs, c.Polling.prepare()...)
 	return errs
 }
@@ -208,6 +251,19 @@ func (c *Config) Client(ctx context.Context, report WaitReport) (*cloud.Client, 
 		MaxRetries: c.MaxRetries,
 		Polling:    cloud.Polling{Delay: time.Duration(c.Polling.DelaySeconds) * time.Second, MaxAttempts: c.Polling.MaxAttempts},
 		OnWait:     report,
+		OnCall:     c.watch,
+		MFACode:    c.MFACode, SkipMetadata: c.SkipMetadataAPICheck,
+	}
+	if c.VaultEngine.set() && c.Cloud != Local {
+		found, err := c.VaultEngine.read(ctx)
+		if err != nil {
+			return nil, err
+		}
+		packersdk.LogSecretFilter.Set(found.SecretKey)
+		if found.SecurityToken != "" {
+			packersdk.LogSecretFilter.Set(found.SecurityToken)
+		}
+		cfg.AccessKey, cfg.SecretKey, cfg.SessionToken = found.AccessKey, found.SecretKey, found.SecurityToken
 	}
 	if role := c.AssumeRole; role.RoleARN != "" {
 		cfg.AssumeRole = &cloud.AssumeRole{
@@ -217,11 +273,13 @@ func (c *Config) Client(ctx context.Context, report WaitReport) (*cloud.Client, 
 		}
 	}
 	if c.Cloud == Local {
-		transport, err := openLocal(ctx)
-		if err != nil {
-			return nil, err
+		if cfg.Transport = c.transport; cfg.Transport == nil {
+			transport, err := openLocal(ctx)
+			if err != nil {
+				return nil, err
+			}
+			cfg.Transport = transport
 		}
-		cfg.Transport = transport
 		// Whoever can write the files is the account: any key does.
 		cfg.AccessKey, cfg.SecretKey, cfg.SessionToken, cfg.Profile = "local", "local", "", ""
 		cfg.SharedCredentialsFile, cfg.EndpointEC2, cfg.AssumeRole = "", "", nil
@@ -252,7 +310,7 @@ func openLocal(ctx context.Context) (http.RoundTripper, error) {
 // WithoutSecrets returns what it takes to reach the same cloud later, when the
 // environment or the files of AWS's tools hold the credentials.
 func (c Config) WithoutSecrets() Config {
-	c.AccessKey, c.SecretKey, c.Token = "", "", ""
+	c.AccessKey, c.SecretKey, c.Token, c.MFACode = "", "", "", ""
 	return c
 }
 

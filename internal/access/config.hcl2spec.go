@@ -68,3 +68,32 @@ func (*FlatPolling) HCL2Spec() map[string]hcldec.Spec {
 	}
 	return s
 }
+
+// FlatVaultEngine is an auto-generated flat version of VaultEngine.
+// Where the contents of a field with a `mapstructure:,squash` tag are bubbled up.
+type FlatVaultEngine struct {
+	Name       *string `mapstructure:"name" required:"false" cty:"name" hcl:"name"`
+	EngineName *string `mapstructure:"engine_name" required:"false" cty:"engine_name" hcl:"engine_name"`
+	RoleARN    *string `mapstructure:"role_arn" required:"false" cty:"role_arn" hcl:"role_arn"`
+	TTL        *string `mapstructure:"ttl" required:"false" cty:"ttl" hcl:"ttl"`
+}
+
+// FlatMapstructure returns a new FlatVaultEngine.
+// FlatVaultEngine is an auto-generated flat version of VaultEngine.
+// Where the contents a fields with a `mapstructure:,squash` tag are bubbled up.
+func (*VaultEngine) FlatMapstructure() interface{ HCL2Spec() map[string]hcldec.Spec } {
+	return new(FlatVaultEngine)
+}
+
+// HCL2Spec returns the hcl spec of a VaultEngine.
+// This spec is used by HCL to read the fields of VaultEngine.
+// The decoded values from this spec will then be applied to a FlatVaultEngine.
+func (*FlatVaultEngine) HCL2Spec() map[string]hcldec.Spec {
+	s := map[string]hcldec.Spec{
+		"name":        &hcldec.AttrSpec{Name: "name", Type: cty.String, Required: false},
+		"engine_name": &hcldec.AttrSpec{Name: "engine_name", Type: cty.String, Required: false},
+		"role_arn":    &hcldec.AttrSpec{Name: "role_arn", Type: cty.String, Required: false},
+		"ttl":         &hcldec.AttrSpec{Name: "ttl", Type: cty.String, Required: false},
+	}
+	return s
+}

@@ -24,6 +24,10 @@ func TestPrepare(t *testing.T) {
 		"role without ARN":       {config: Config{AssumeRole: AssumeRole{SessionName: "s"}}, want: "assume_role has no role_arn"},
 		"negative retries":       {config: Config{MaxRetries: -1}, want: "max_retries is -1"},
 		"negative delay":         {config: Config{Polling: Polling{DelaySeconds: -2}}, want: "aws_polling.delay_seconds is -2"},
+		"Vault without a role":   {config: Config{VaultEngine: VaultEngine{EngineName: "aws"}}, want: "vault_aws_engine has no name"},
+		"Vault and a key":        {config: Config{AccessKey: "a", SecretKey: "s", VaultEngine: VaultEngine{Name: "n"}}, want: "goes with neither access_key nor profile"},
+		"Vault, odd time":        {config: Config{VaultEngine: VaultEngine{Name: "n", RoleARN: "r", TTL: "soon"}}, want: `vault_aws_engine.ttl is "soon"`},
+		"Vault, time of no role": {config: Config{VaultEngine: VaultEngine{Name: "n", TTL: "60s"}}, want: "vault_aws_engine.ttl is set without role_arn"},
 		"garbled environment":    {env: map[string]string{"AWS_MAX_ATTEMPTS": "many"}, want: `AWS_MAX_ATTEMPTS is "many"`},
 	}
 	for name, test := range tests {

@@ -4,6 +4,7 @@
 package reap
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -98,17 +99,24 @@ func deregister(ctx context.Context, client *cloud.Client, id string) error {
 	return client.DeregisterImage(ctx, id)
 }
 
-// All undoes everything that the journal lists, newest first, and then what the
-// bake may have created without living to list it. What cannot be removed stays
+// order is in which order kinds are undone: what uses another before what it
+// uses, and what takes a name before what gets it back.
+var order = []journal.Kind{journal.Image, journal.Replaced, journal.Snapshot, journal.Mount, journal.Attachment, journal.Volume}
+
+// All undoes everything that the journal lists, and then what the bake may have
+// created without living to list it. What cannot be removed stays
 // listed and is in the error; the rest is removed all the same. When all is
 // gone, so is the journal.
 func All(ctx context.Context, client *cloud.Client, j *journal.Journal, report Report) error {
 	var errs []error
-	for _, entry := range j.Entries() {
+	entries := j.Entries()
+	slices.SortStableFunc(entries, func(x, y journal.Entry) int {
+		return cmp.Compare(slices.Index(order, x.Kind), slices.Index(order, y.Kind))
+	})
+	for _, entry := range entries {
 		if entry.Kind == journal.Replaced && !j.Committed() {
-			// The name that the old image gets back may be that of an image which
-			// the bake made and did not live to list.
-			errs = append(errs, sweep(ctx, client.InRegion(entry.Region), j.Header.Bake, report))
+			// An image that the bake did not live to list may have the name.
+			errs = append(errs, sweepImages(ctx, client.InRegion(entry.Region), j.Header.Bake, report))
 		}
 		id, err := undo(ctx, client, j, entry)
 		if err != nil {
@@ -139,25 +147,11 @@ func regions(client *cloud.Client, header journal.Header) []string {
 
 // sweep removes what carries the bake's tag in the client's region.
 func sweep(ctx context.Context, client *cloud.Client, bake string, report Report) error {
-	var errs []error
-	try := func(kind journal.Kind, id string) {
-		if err := remove(ctx, client, kind, id); err != nil {
-			errs = append(errs, fmt.Errorf("remove %s %s: %w", kind, id, err))
-			return
-		}
-		report(kind, id)
-	}
-	images, err := client.Images(ctx, cloud.ImageQuery{
-		Owners: []string{"self"}, Filters: map[string][]string{"tag:" + OwnerTag: {bake}}, IncludeDeprecated: true,
-	})
-	errs = append(errs, err)
-	for _, img := range images {
-		try(journal.Image, img.ID)
-	}
+	errs := []error{sweepImages(ctx, client, bake, report)}
 	snapshots, err := client.SnapshotsWithTag(ctx, OwnerTag, bake)
 	errs = append(errs, err)
 	for _, snap := range snapshots {
-		try(journal.Snapshot, snap.ID)
+		errs = append(errs, try(ctx, client, journal.Snapshot, snap.ID, report))
 	}
 	volumes, err := client.VolumesWithTag(ctx, OwnerTag, bake)
 	errs = append(errs, err)
@@ -166,9 +160,29 @@ func sweep(ctx context.Context, client *cloud.Client, bake string, report Report
 			errs = append(errs, fmt.Errorf("detach volume %s: %w", id, err))
 			continue
 		}
-		try(journal.Volume, id)
+		errs = append(errs, try(ctx, client, journal.Volume, id, report))
 	}
 	return errors.Join(errs...)
+}
+
+func sweepImages(ctx context.Context, client *cloud.Client, bake string, report Report) error {
+	images, err := client.Images(ctx, cloud.ImageQuery{
+		Owners: []string{"self"}, Filters: map[string][]string{"tag:" + OwnerTag: {bake}}, IncludeDeprecated: true,
+	})
+	errs := []error{err}
+	for _, img := range images {
+		errs = append(errs, try(ctx, client, journal.Image, img.ID, report))
+	}
+	return errors.Join(errs...)
+}
+
+// try removes something and reports it.
+func try(ctx context.Context, client *cloud.Client, kind journal.Kind, id string, report Report) error {
+	if err := remove(ctx, client, kind, id); err != nil {
+		return fmt.Errorf("remove %s %s: %w", kind, id, err)
+	}
+	report(kind, id)
+	return nil
 }
 
 // Orphans undoes the bakes of this host that died: their journals are in dir.

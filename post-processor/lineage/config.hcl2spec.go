@@ -11,39 +11,44 @@ import (
 // FlatConfig is an auto-generated flat version of Config.
 // Where the contents of a field with a `mapstructure:,squash` tag are bubbled up.
 type FlatConfig struct {
-	PackerBuildName       *string                `mapstructure:"packer_build_name" cty:"packer_build_name" hcl:"packer_build_name"`
-	PackerBuilderType     *string                `mapstructure:"packer_builder_type" cty:"packer_builder_type" hcl:"packer_builder_type"`
-	PackerCoreVersion     *string                `mapstructure:"packer_core_version" cty:"packer_core_version" hcl:"packer_core_version"`
-	PackerDebug           *bool                  `mapstructure:"packer_debug" cty:"packer_debug" hcl:"packer_debug"`
-	PackerForce           *bool                  `mapstructure:"packer_force" cty:"packer_force" hcl:"packer_force"`
-	PackerOnError         *string                `mapstructure:"packer_on_error" cty:"packer_on_error" hcl:"packer_on_error"`
-	PackerUserVars        map[string]string      `mapstructure:"packer_user_variables" cty:"packer_user_variables" hcl:"packer_user_variables"`
-	PackerSensitiveVars   []string               `mapstructure:"packer_sensitive_variables" cty:"packer_sensitive_variables" hcl:"packer_sensitive_variables"`
-	Cloud                 *string                `mapstructure:"cloud" required:"false" cty:"cloud" hcl:"cloud"`
-	Region                *string                `mapstructure:"region" required:"false" cty:"region" hcl:"region"`
-	AccessKey             *string                `mapstructure:"access_key" required:"false" cty:"access_key" hcl:"access_key"`
-	SecretKey             *string                `mapstructure:"secret_key" required:"false" cty:"secret_key" hcl:"secret_key"`
-	Token                 *string                `mapstructure:"token" required:"false" cty:"token" hcl:"token"`
-	Profile               *string                `mapstructure:"profile" required:"false" cty:"profile" hcl:"profile"`
-	SharedCredentialsFile *string                `mapstructure:"shared_credentials_file" required:"false" cty:"shared_credentials_file" hcl:"shared_credentials_file"`
-	AssumeRole            *access.FlatAssumeRole `mapstructure:"assume_role" required:"false" cty:"assume_role" hcl:"assume_role"`
-	CustomEndpointEC2     *string                `mapstructure:"custom_endpoint_ec2" required:"false" cty:"custom_endpoint_ec2" hcl:"custom_endpoint_ec2"`
-	InsecureSkipTLSVerify *bool                  `mapstructure:"insecure_skip_tls_verify" required:"false" cty:"insecure_skip_tls_verify" hcl:"insecure_skip_tls_verify"`
-	MaxRetries            *int                   `mapstructure:"max_retries" required:"false" cty:"max_retries" hcl:"max_retries"`
-	SkipRegionValidation  *bool                  `mapstructure:"skip_region_validation" required:"false" cty:"skip_region_validation" hcl:"skip_region_validation"`
-	Polling               *access.FlatPolling    `mapstructure:"aws_polling" required:"false" cty:"aws_polling" hcl:"aws_polling"`
-	Application           *string                `mapstructure:"application" required:"true" cty:"application" hcl:"application"`
-	Version               *string                `mapstructure:"version" required:"true" cty:"version" hcl:"version"`
-	Layer                 *string                `mapstructure:"layer" required:"true" cty:"layer" hcl:"layer"`
-	Environment           *string                `mapstructure:"environment" required:"false" cty:"environment" hcl:"environment"`
-	Release               *string                `mapstructure:"release" required:"false" cty:"release" hcl:"release"`
-	Arch                  *string                `mapstructure:"arch" required:"false" cty:"arch" hcl:"arch"`
-	Owner                 *string                `mapstructure:"owner" required:"false" cty:"owner" hcl:"owner"`
-	Labels                map[string]string      `mapstructure:"labels" required:"false" cty:"labels" hcl:"labels"`
-	Parent                *string                `mapstructure:"parent" required:"false" cty:"parent" hcl:"parent"`
-	RequireTests          *bool                  `mapstructure:"require_tests" required:"false" cty:"require_tests" hcl:"require_tests"`
-	WriteTags             *bool                  `mapstructure:"write_tags" required:"false" cty:"write_tags" hcl:"write_tags"`
-	Registry              *string                `mapstructure:"registry" required:"false" cty:"registry" hcl:"registry"`
+	PackerBuildName       *string                 `mapstructure:"packer_build_name" cty:"packer_build_name" hcl:"packer_build_name"`
+	PackerBuilderType     *string                 `mapstructure:"packer_builder_type" cty:"packer_builder_type" hcl:"packer_builder_type"`
+	PackerCoreVersion     *string                 `mapstructure:"packer_core_version" cty:"packer_core_version" hcl:"packer_core_version"`
+	PackerDebug           *bool                   `mapstructure:"packer_debug" cty:"packer_debug" hcl:"packer_debug"`
+	PackerForce           *bool                   `mapstructure:"packer_force" cty:"packer_force" hcl:"packer_force"`
+	PackerOnError         *string                 `mapstructure:"packer_on_error" cty:"packer_on_error" hcl:"packer_on_error"`
+	PackerUserVars        map[string]string       `mapstructure:"packer_user_variables" cty:"packer_user_variables" hcl:"packer_user_variables"`
+	PackerSensitiveVars   []string                `mapstructure:"packer_sensitive_variables" cty:"packer_sensitive_variables" hcl:"packer_sensitive_variables"`
+	Cloud                 *string                 `mapstructure:"cloud" required:"false" cty:"cloud" hcl:"cloud"`
+	Region                *string                 `mapstructure:"region" required:"false" cty:"region" hcl:"region"`
+	AccessKey             *string                 `mapstructure:"access_key" required:"false" cty:"access_key" hcl:"access_key"`
+	SecretKey             *string                 `mapstructure:"secret_key" required:"false" cty:"secret_key" hcl:"secret_key"`
+	Token                 *string                 `mapstructure:"token" required:"false" cty:"token" hcl:"token"`
+	Profile               *string                 `mapstructure:"profile" required:"false" cty:"profile" hcl:"profile"`
+	SharedCredentialsFile *string                 `mapstructure:"shared_credentials_file" required:"false" cty:"shared_credentials_file" hcl:"shared_credentials_file"`
+	AssumeRole            *access.FlatAssumeRole  `mapstructure:"assume_role" required:"false" cty:"assume_role" hcl:"assume_role"`
+	VaultEngine           *access.FlatVaultEngine `mapstructure:"vault_aws_engine" required:"false" cty:"vault_aws_engine" hcl:"vault_aws_engine"`
+	MFACode               *string                 `mapstructure:"mfa_code" required:"false" cty:"mfa_code" hcl:"mfa_code"`
+	SkipCredsValidation   *bool                   `mapstructure:"skip_credential_validation" required:"false" cty:"skip_credential_validation" hcl:"skip_credential_validation"`
+	SkipMetadataAPICheck  *bool                   `mapstructure:"skip_metadata_api_check" required:"false" cty:"skip_metadata_api_check" hcl:"skip_metadata_api_check"`
+	DecodeAuthZMessages   *bool                   `mapstructure:"decode_authorization_messages" required:"false" cty:"decode_authorization_messages" hcl:"decode_authorization_messages"`
+	CustomEndpointEC2     *string                 `mapstructure:"custom_endpoint_ec2" required:"false" cty:"custom_endpoint_ec2" hcl:"custom_endpoint_ec2"`
+	InsecureSkipTLSVerify *bool                   `mapstructure:"insecure_skip_tls_verify" required:"false" cty:"insecure_skip_tls_verify" hcl:"insecure_skip_tls_verify"`
+	MaxRetries            *int                    `mapstructure:"max_retries" required:"false" cty:"max_retries" hcl:"max_retries"`
+	SkipRegionValidation  *bool                   `mapstructure:"skip_region_validation" required:"false" cty:"skip_region_validation" hcl:"skip_region_validation"`
+	Polling               *access.FlatPolling     `mapstructure:"aws_polling" required:"false" cty:"aws_polling" hcl:"aws_polling"`
+	Application           *string                 `mapstructure:"application" required:"true" cty:"application" hcl:"application"`
+	Version               *string                 `mapstructure:"version" required:"true" cty:"version" hcl:"version"`
+	Layer                 *string                 `mapstructure:"layer" required:"true" cty:"layer" hcl:"layer"`
+	Environment           *string                 `mapstructure:"environment" required:"false" cty:"environment" hcl:"environment"`
+	Release               *string                 `mapstructure:"release" required:"false" cty:"release" hcl:"release"`
+	Arch                  *string                 `mapstructure:"arch" required:"false" cty:"arch" hcl:"arch"`
+	Owner                 *string                 `mapstructure:"owner" required:"false" cty:"owner" hcl:"owner"`
+	Labels                map[string]string       `mapstructure:"labels" required:"false" cty:"labels" hcl:"labels"`
+	Parent                *string                 `mapstructure:"parent" required:"false" cty:"parent" hcl:"parent"`
+	RequireTests          *bool                   `mapstructure:"require_tests" required:"false" cty:"require_tests" hcl:"require_tests"`
+	WriteTags             *bool                   `mapstructure:"write_tags" required:"false" cty:"write_tags" hcl:"write_tags"`
+	Registry              *string                 `mapstructure:"registry" required:"false" cty:"registry" hcl:"registry"`
 }
 
 // FlatMapstructure returns a new FlatConfig.
@@ -58,39 +63,44 @@ func (*Config) FlatMapstructure() interface{ HCL2Spec() map[string]hcldec.Spec }
 // The decoded values from this spec will then be applied to a FlatConfig.
 func (*FlatConfig) HCL2Spec() map[string]hcldec.Spec {
 	s := map[string]hcldec.Spec{
-		"packer_build_name":          &hcldec.AttrSpec{Name: "packer_build_name", Type: cty.String, Required: false},
-		"packer_builder_type":        &hcldec.AttrSpec{Name: "packer_builder_type", Type: cty.String, Required: false},
-		"packer_core_version":        &hcldec.AttrSpec{Name: "packer_core_version", Type: cty.String, Required: false},
-		"packer_debug":               &hcldec.AttrSpec{Name: "packer_debug", Type: cty.Bool, Required: false},
-		"packer_force":               &hcldec.AttrSpec{Name: "packer_force", Type: cty.Bool, Required: false},
-		"packer_on_error":            &hcldec.AttrSpec{Name: "packer_on_error", Type: cty.String, Required: false},
-		"packer_user_variables":      &hcldec.AttrSpec{Name: "packer_user_variables", Type: cty.Map(cty.String), Required: false},
-		"packer_sensitive_variables": &hcldec.AttrSpec{Name: "packer_sensitive_variables", Type: cty.List(cty.String), Required: false},
-		"cloud":                      &hcldec.AttrSpec{Name: "cloud", Type: cty.String, Required: false},
-		"region":                     &hcldec.AttrSpec{Name: "region", Type: cty.String, Required: false},
-		"access_key":                 &hcldec.AttrSpec{Name: "access_key", Type: cty.String, Required: false},
-		"secret_key":                 &hcldec.AttrSpec{Name: "secret_key", Type: cty.String, Required: false},
-		"token":                      &hcldec.AttrSpec{Name: "token", Type: cty.String, Required: false},
-		"profile":                    &hcldec.AttrSpec{Name: "profile", Type: cty.String, Required: false},
-		"shared_credentials_file":    &hcldec.AttrSpec{Name: "shared_credentials_file", Type: cty.String, Required: false},
-		"assume_role":                &hcldec.BlockSpec{TypeName: "assume_role", Nested: hcldec.ObjectSpec((*access.FlatAssumeRole)(nil).HCL2Spec())},
-		"custom_endpoint_ec2":        &hcldec.AttrSpec{Name: "custom_endpoint_ec2", Type: cty.String, Required: false},
-		"insecure_skip_tls_verify":   &hcldec.AttrSpec{Name: "insecure_skip_tls_verify", Type: cty.Bool, Required: false},
-		"max_retries":                &hcldec.AttrSpec{Name: "max_retries", Type: cty.Number, Required: false},
-		"skip_region_validation":     &hcldec.AttrSpec{Name: "skip_region_validation", Type: cty.Bool, Required: false},
-		"aws_polling":                &hcldec.BlockSpec{TypeName: "aws_polling", Nested: hcldec.ObjectSpec((*access.FlatPolling)(nil).HCL2Spec())},
-		"application":                &hcldec.AttrSpec{Name: "application", Type: cty.String, Required: false},
-		"version":                    &hcldec.AttrSpec{Name: "version", Type: cty.String, Required: false},
-		"layer":                      &hcldec.AttrSpec{Name: "layer", Type: cty.String, Required: false},
-		"environment":                &hcldec.AttrSpec{Name: "environment", Type: cty.String, Required: false},
-		"release":                    &hcldec.AttrSpec{Name: "release", Type: cty.String, Required: false},
-		"arch":                       &hcldec.AttrSpec{Name: "arch", Type: cty.String, Required: false},
-		"owner":                      &hcldec.AttrSpec{Name: "owner", Type: cty.String, Required: false},
-		"labels":                     &hcldec.AttrSpec{Name: "labels", Type: cty.Map(cty.String), Required: false},
-		"parent":                     &hcldec.AttrSpec{Name: "parent", Type: cty.String, Required: false},
-		"require_tests":              &hcldec.AttrSpec{Name: "require_tests", Type: cty.Bool, Required: false},
-		"write_tags":                 &hcldec.AttrSpec{Name: "write_tags", Type: cty.Bool, Required: false},
-		"registry":                   &hcldec.AttrSpec{Name: "registry", Type: cty.String, Required: false},
+		"packer_build_name":             &hcldec.AttrSpec{Name: "packer_build_name", Type: cty.String, Required: false},
+		"packer_builder_type":           &hcldec.AttrSpec{Name: "packer_builder_type", Type: cty.String, Required: false},
+		"packer_core_version":           &hcldec.AttrSpec{Name: "packer_core_version", Type: cty.String, Required: false},
+		"packer_debug":                  &hcldec.AttrSpec{Name: "packer_debug", Type: cty.Bool, Required: false},
+		"packer_force":                  &hcldec.AttrSpec{Name: "packer_force", Type: cty.Bool, Required: false},
+		"packer_on_error":               &hcldec.AttrSpec{Name: "packer_on_error", Type: cty.String, Required: false},
+		"packer_user_variables":         &hcldec.AttrSpec{Name: "packer_user_variables", Type: cty.Map(cty.String), Required: false},
+		"packer_sensitive_variables":    &hcldec.AttrSpec{Name: "packer_sensitive_variables", Type: cty.List(cty.String), Required: false},
+		"cloud":                         &hcldec.AttrSpec{Name: "cloud", Type: cty.String, Required: false},
+		"region":                        &hcldec.AttrSpec{Name: "region", Type: cty.String, Required: false},
+		"access_key":                    &hcldec.AttrSpec{Name: "access_key", Type: cty.String, Required: false},
+		"secret_key":                    &hcldec.AttrSpec{Name: "secret_key", Type: cty.String, Required: false},
+		"token":                         &hcldec.AttrSpec{Name: "token", Type: cty.String, Required: false},
+		"profile":                       &hcldec.AttrSpec{Name: "profile", Type: cty.String, Required: false},
+		"shared_credentials_file":       &hcldec.AttrSpec{Name: "shared_credentials_file", Type: cty.String, Required: false},
+		"assume_role":                   &hcldec.BlockSpec{TypeName: "assume_role", Nested: hcldec.ObjectSpec((*access.FlatAssumeRole)(nil).HCL2Spec())},
+		"vault_aws_engine":              &hcldec.BlockSpec{TypeName: "vault_aws_engine", Nested: hcldec.ObjectSpec((*access.FlatVaultEngine)(nil).HCL2Spec())},
+		"mfa_code":                      &hcldec.AttrSpec{Name: "mfa_code", Type: cty.String, Required: false},
+		"skip_credential_validation":    &hcldec.AttrSpec{Name: "skip_credential_validation", Type: cty.Bool, Required: false},
+		"skip_metadata_api_check":       &hcldec.AttrSpec{Name: "skip_metadata_api_check", Type: cty.Bool, Required: false},
+		"decode_authorization_messages": &hcldec.AttrSpec{Name: "decode_authorization_messages", Type: cty.Bool, Required: false},
+		"custom_endpoint_ec2":           &hcldec.AttrSpec{Name: "custom_endpoint_ec2", Type: cty.String, Required: false},
+		"insecure_skip_tls_verify":      &hcldec.AttrSpec{Name: "insecure_skip_tls_verify", Type: cty.Bool, Required: false},
+		"max_retries":                   &hcldec.AttrSpec{Name: "max_retries", Type: cty.Number, Required: false},
+		"skip_region_validation":        &hcldec.AttrSpec{Name: "skip_region_validation", Type: cty.Bool, Required: false},
+		"aws_polling":                   &hcldec.BlockSpec{TypeName: "aws_polling", Nested: hcldec.ObjectSpec((*access.FlatPolling)(nil).HCL2Spec())},
+		"application":                   &hcldec.AttrSpec{Name: "application", Type: cty.String, Required: false},
+		"version":                       &hcldec.AttrSpec{Name: "version", Type: cty.String, Required: false},
+		"layer":                         &hcldec.AttrSpec{Name: "layer", Type: cty.String, Required: false},
+		"environment":                   &hcldec.AttrSpec{Name: "environment", Type: cty.String, Required: false},
+		"release":                       &hcldec.AttrSpec{Name: "release", Type: cty.String, Required: false},
+		"arch":                          &hcldec.AttrSpec{Name: "arch", Type: cty.String, Required: false},
+		"owner":                         &hcldec.AttrSpec{Name: "owner", Type: cty.String, Required: false},
+		"labels":                        &hcldec.AttrSpec{Name: "labels", Type: cty.Map(cty.String), Required: false},
+		"parent":                        &hcldec.AttrSpec{Name: "parent", Type: cty.String, Required: false},
+		"require_tests":                 &hcldec.AttrSpec{Name: "require_tests", Type: cty.Bool, Required: false},
+		"write_tags":                    &hcldec.AttrSpec{Name: "write_tags", Type: cty.Bool, Required: false},
+		"registry":                      &hcldec.AttrSpec{Name: "registry", Type: cty.String, Required: false},
 	}
 	return s
 }
