@@ -121,6 +121,7 @@ func (w *world) importDebian(t *testing.T) {
 type view struct {
 	ID          string `json:"id"`
 	Application string `json:"application"`
+	Version     string `json:"version"`
 	Layer       string `json:"layer"`
 	Parent      string `json:"parent"`
 	Artifacts   []struct {
