@@ -14,8 +14,9 @@ for kind in builders:builder data-sources:data-source provisioners:provisioner p
 		awk '
 			NR == 1 && $0 == "---" { front = 1; next }
 			front { if ($0 == "---") front = 0; next }
-			/^# / && !titled { titled = 1; next }
-			titled || NF { print; titled = 1 }
+			/^# / && !body { next }
+			NF { body = 1 }
+			body
 		' "$page" >"$dir/README.md"
 	done
 done
