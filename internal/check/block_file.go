@@ -45,6 +45,9 @@ type File struct {
 	SHA512 *string `mapstructure:"sha512"`
 	// MD5 of the content, in hex.
 	MD5 *string `mapstructure:"md5"`
+	// Capabilities of the file, for example `"cap_net_raw=ep"`, or `"none"`. They
+	// are read with the image's `getcap`; without one, the check is an error.
+	Capabilities *string `mapstructure:"capabilities"`
 	// What the path, a symbolic link, points to, exactly as the link says it.
 	Target *string `mapstructure:"target"`
 	// Texts that the content must contain, literally. Content of more than
@@ -135,6 +138,9 @@ func (b *File) compileNode(c *compiler, subject string, options []option) {
 			return is(want.meets(n.size), strconv.FormatInt(n.size, 10))
 		})
 	}
+	if text, ok := c.expected("capabilities", b.Capabilities); ok {
+		b.compileCapabilities(c, subject, text, append(options, stat))
+	}
 	if want, ok := c.expected("target", b.Target); ok {
 		c.assert("target", want, func(f *facts) verdict {
 			target, v := f.target(subject)
@@ -144,6 +150,24 @@ func (b *File) compileNode(c *compiler, subject string, options []option) {
 			return is(target == want, target)
 		}, append(options, reads(func(n *needs) { n.path(subject).target = true }))...)
 	}
+}
+
+func (b *File) compileCapabilities(c *compiler, subject, text string, options []option) {
+	want := noCaps
+	if text != noCaps {
+		var err error
+		if want, err = canonicalCaps(text); err != nil || want == noCaps {
+			c.problem("capabilities", `%q is not a set of capabilities; write for example "cap_net_raw=ep", or "none"`, text)
+			return
+		}
+	}
+	c.assert("capabilities", want, func(f *facts) verdict {
+		caps, v := f.capabilities(subject)
+		if v.outcome != "" {
+			return v
+		}
+		return is(caps == want, caps)
+	}, append(options, reads(func(n *needs) { n.path(subject).caps = true }))...)
 }
 
 func (c *compiler) validAccount(attr, name string) bool {

@@ -31,7 +31,7 @@ func (n *needs) cover(files []Covered) {
 	n.covered, n.asked = files, slices.Clone(n.paths)
 	var all pathNeed
 	for _, p := range n.asked {
-		all.content = all.content || p.content
+		all.content, all.caps = all.content || p.content, all.caps || p.caps
 		for _, algorithm := range p.digests {
 			all.digests = appendNew(all.digests, algorithm)
 		}
@@ -43,7 +43,7 @@ func (n *needs) cover(files []Covered) {
 		}
 		if c.Under != "" {
 			under := n.path(c.Under)
-			under.stat, under.target, under.content = true, true, all.content
+			under.stat, under.target, under.content, under.caps = true, true, all.content, all.caps
 			under.digests = slices.Clone(all.digests)
 		}
 	}

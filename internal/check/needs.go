@@ -26,6 +26,7 @@ type pathNeed struct {
 	stat    bool
 	target  bool
 	content bool
+	caps    bool
 	digests []string
 }
 

@@ -489,3 +489,39 @@ func BenchmarkThousandChecks(b *testing.B) {
 		}
 	}
 }
+
+// Capabilities are read with the image's own tool, here this machine's.
+func TestCapabilities(t *testing.T) {
+	for _, tool := range []string{"setcap", "getcap"} {
+		if _, err := exec.LookPath(tool); err != nil {
+			t.Skipf("needs %s: %v", tool, err)
+		}
+	}
+	if os.Geteuid() != 0 {
+		t.Skip("needs root: setcap")
+	}
+	onEachShell(t, func(t *testing.T, shell local) {
+		dir := t.TempDir()
+		for _, name := range []string{"raw tool", "plain"} {
+			writeTestFile(t, filepath.Join(dir, name), "x", 0o755)
+		}
+		if out, err := exec.Command("setcap", "cap_chown,cap_net_raw=ep", filepath.Join(dir, "raw tool")).CombinedOutput(); err != nil {
+			t.Skipf("needs capabilities on the file system of %s: %v: %s", dir, err, out)
+		}
+		if err := os.Symlink("raw tool", filepath.Join(dir, "link")); err != nil {
+			t.Fatal(err)
+		}
+		results, _ := runText(t, Target{Shell: shell, Mounted: true}, strings.ReplaceAll(`
+file "@/raw tool" { capabilities = "cap_net_raw,cap_chown+ep" }
+file "@/link" { capabilities = "cap_net_raw=ep" }
+file "@/plain" { capabilities = "none" }
+file "@" { capabilities = "none" }
+file "@/gone" { capabilities = "none" }
+`, "@", dir))
+		want := map[string]Outcome{}
+		for name, outcome := range map[string]Outcome{"/raw tool": Passed, "/link": Failed, "/plain": Passed, "": Failed, "/gone": Failed} {
+			want["file:"+dir+name+":capabilities"] = outcome
+		}
+		expect(t, results, want)
+	})
+}

@@ -183,7 +183,8 @@ func (f *facts) take(fr frame, n *needs, batches [][]*pathNeed) {
 		f.readPackages(fr)
 	case "units", "unit-file", "instance", "initscripts", "runlevels", "rc", "machine-id", "running":
 		f.readServices(fr, n)
-	case "entries", "stat", "target", "content", "content-end", "digest", "digest-end":
+	case "entries", "stat", "target", "content", "content-end", "digest", "digest-end",
+		"caps-path", "caps", "caps-end":
 		f.readFiles(fr, n, batches)
 	case "covered":
 		f.readCovered(fr, n, batches)

@@ -19,6 +19,9 @@ type node struct {
 	content     []byte
 	digests     map[string]string
 	digestRead  map[string]state
+	capsPath    string // the path without links, as getcap prints it
+	caps        string // what getcap printed
+	capsRead    state
 }
 
 // What the script found at a path, with the shell's own tests.
@@ -102,6 +105,9 @@ func scriptFiles(s *script, n *needs) {
 		if p.content {
 			s.call("content", id, strconv.Itoa(contentLimit+1), p.path)
 		}
+		if p.caps {
+			s.call("caps", id, p.path)
+		}
 		for _, algorithm := range p.digests {
 			s.call("digest", id, algorithm, p.path)
 		}
@@ -127,6 +133,8 @@ func (f *facts) readFiles(fr frame, n *needs, batches [][]*pathNeed) {
 		return
 	}
 	switch fr.tag {
+	case "caps-path", "caps", "caps-end":
+		node.readCaps(fr)
 	case "target":
 		node.link = state(fr.arg(1))
 		node.target = strings.TrimSuffix(string(fr.body), "\n")

@@ -78,3 +78,21 @@ digest() {
 		frame digest-end "$1" "$2" broken
 	fi
 }
+
+# caps ID PATH prints what getcap says of a file. It does not follow links.
+caps() {
+	[ -f "$2" ] || return
+	if ! command -v getcap >/dev/null; then
+		frame caps-end "$1" absent
+		return
+	fi
+	f=$(readlink -f "$2")
+	frame caps-path "$1"
+	printf %s "$f"
+	frame caps "$1"
+	if [ -f "$f" ] && getcap "$f"; then
+		frame caps-end "$1" read
+	else
+		frame caps-end "$1" broken
+	fi
+}
