@@ -249,12 +249,10 @@ func (s *Store) wrap(doing string, err error) error {
 
 // explain adds to AWS's words what they mean for the registry.
 func explain(err error) error {
-	var missing *types.ResourceNotFoundException
-	if errors.As(err, &missing) {
+	if _, missing := errors.AsType[*types.ResourceNotFoundException](err); missing {
 		return fmt.Errorf("%w: there is no such table; 'bakery registry init' makes it", registry.ErrNoRegistry)
 	}
-	var api smithy.APIError
-	if errors.As(err, &api) {
+	if api, answered := errors.AsType[smithy.APIError](err); answered {
 		switch api.ErrorCode() {
 		case "AccessDeniedException":
 			return fmt.Errorf("these credentials may not do that: %w", err)
