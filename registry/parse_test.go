@@ -23,7 +23,7 @@ func TestParseQuery(t *testing.T) {
 			t.Errorf("%s: %v", text, err)
 			continue
 		}
-		for _, part := range strings.FieldsSeq(want) {
+		for part := range strings.FieldsSeq(want) {
 			if !strings.Contains(q.String(), part) {
 				t.Errorf("%s is read as %q; it lacks %s", text, q, part)
 			}

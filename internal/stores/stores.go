@@ -76,7 +76,8 @@ func Open(ctx context.Context, spec string) (registry.Store, error) {
 }
 
 // OpenForReading opens the registry that spec stands for without changing
-// anything. It returns registry.ErrNoRegistry when it does not exist.
+// anything. It returns registry.ErrNoRegistry when it does not exist, and
+// dynamodb.ErrNoTable for a table.
 func OpenForReading(ctx context.Context, spec string) (registry.Store, error) {
 	return open(ctx, spec, sqlite.ReadOnly())
 }
@@ -84,12 +85,8 @@ func OpenForReading(ctx context.Context, spec string) (registry.Store, error) {
 // Check tells whether [Open] would open or make the registry that spec stands
 // for, without making it.
 func Check(ctx context.Context, spec string) error {
-	name, err := Resolve(spec)
-	if err != nil {
-		return err
-	}
-	store, err := OpenForReading(ctx, name)
-	if errors.Is(err, registry.ErrNoRegistry) && strings.HasPrefix(name, sqliteScheme) {
+	store, err := OpenForReading(ctx, spec)
+	if errors.Is(err, registry.ErrNoRegistry) {
 		return nil
 	}
 	if err != nil {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/imagebakery/packer-plugin-bakery/internal/home"
 	"github.com/imagebakery/packer-plugin-bakery/registry"
+	"github.com/imagebakery/packer-plugin-bakery/registry/dynamodb"
 )
 
 func TestResolve(t *testing.T) {
@@ -90,8 +91,8 @@ func TestCheckWantsATable(t *testing.T) {
 	}))
 	defer server.Close()
 	err := Check(t.Context(), "dynamodb://images?region=eu-west-1&endpoint="+url.QueryEscape(server.URL))
-	if !errors.Is(err, registry.ErrNoRegistry) || !strings.Contains(err.Error(), "bakery registry init") {
-		t.Errorf("error is %v, want ErrNoRegistry and the remedy", err)
+	if !errors.Is(err, dynamodb.ErrNoTable) || !strings.Contains(err.Error(), "bakery registry init") {
+		t.Errorf("error is %v, want ErrNoTable and the remedy", err)
 	}
 }
 

@@ -44,6 +44,11 @@ import (
 	"github.com/imagebakery/packer-plugin-bakery/registry"
 )
 
+// ErrNoTable: there is no such table. It is not [registry.ErrNoRegistry], which
+// readers may take for a registry without images: who names a table has one, and
+// has mistyped its name or its region.
+var ErrNoTable = errors.New("there is no such table in that region and account; 'bakery registry init' makes one")
+
 // format is the version of the layout of the table.
 const format = 1
 
@@ -110,8 +115,8 @@ type Store struct {
 var _ registry.Store = (*Store)(nil)
 
 // Open opens the registry in a table that [Init] has made, with the credentials
-// that AWS's own tools would find. It returns [registry.ErrNoRegistry] when
-// there is no such table.
+// that AWS's own tools would find. It returns ErrNoTable when there is no such
+// table.
 func Open(ctx context.Context, place Place) (*Store, error) {
 	s, err := connect(ctx, place)
 	if err != nil {
@@ -250,7 +255,7 @@ func (s *Store) wrap(doing string, err error) error {
 // explain adds to AWS's words what they mean for the registry.
 func explain(err error) error {
 	if _, missing := errors.AsType[*types.ResourceNotFoundException](err); missing {
-		return fmt.Errorf("%w: there is no such table; 'bakery registry init' makes it", registry.ErrNoRegistry)
+		return ErrNoTable
 	}
 	if api, answered := errors.AsType[smithy.APIError](err); answered {
 		switch api.ErrorCode() {

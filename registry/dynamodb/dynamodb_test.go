@@ -55,8 +55,8 @@ func TestConformance(t *testing.T) {
 
 func TestInit(t *testing.T) {
 	place := somewhere(t)
-	if _, err := Open(t.Context(), place); !errors.Is(err, registry.ErrNoRegistry) || !strings.Contains(err.Error(), "bakery registry init") {
-		t.Fatalf("error without a table is %v, want ErrNoRegistry", err)
+	if _, err := Open(t.Context(), place); !errors.Is(err, ErrNoTable) || !strings.Contains(err.Error(), place.Table) {
+		t.Fatalf("error without a table is %v, want ErrNoTable", err)
 	}
 	for _, want := range []bool{true, false} {
 		if created, err := Init(t.Context(), place); err != nil || created != want {
