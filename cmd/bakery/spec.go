@@ -199,7 +199,7 @@ func (o specRun) run(cmd *cobra.Command, files []string) (err error) {
 	defer func() { err = errors.Join(err, leave()) }()
 	report, err := check.Run(ctx, plan, check.Target{
 		Shell: shell, Mode: o.mode, Mounted: o.root != "",
-		Progress: func(what string) { fmt.Fprintln(cmd.ErrOrStderr(), what) },
+		Progress: func(what string) { cmd.PrintErrln(what) },
 	})
 	if report == nil {
 		return err

@@ -96,7 +96,7 @@ func (b *Config) compile(c *compiler, subject string) {
 		options = append(options, notOffline(of+" belongs to the build host while the image is baked"))
 	}
 	if format == "sshd" {
-		options = append(options, reads(func(n *needs) { n.configs([]string{sshdFolder(subject)}, sshdSuffix) }))
+		options = append(options, reads(func(n *needs) { n.configs(sshdFolder(subject)) }))
 	}
 	on := func(property, expected string, decide func(value string, found bool) verdict) {
 		c.assert(property, expected, func(f *facts) verdict {

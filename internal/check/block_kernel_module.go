@@ -69,11 +69,11 @@ func (b *KernelModule) compile(c *compiler, subject string) {
 			return false, "no such line in modprobe.d", v
 		}
 	}
-	modprobe := reads(func(n *needs) { n.configs(vendorDirs("modprobe.d", n.mode), ".conf") })
+	modprobe := reads(func(n *needs) { n.configs(vendorDirs("modprobe.d", n.mode)...) })
 	on("blacklisted", b.Blacklisted, rule("blacklist"), modprobe)
 	on("disabled", b.Disabled, rule("install"), modprobe)
 	on("at_boot", b.AtBoot, func(f *facts) (bool, string, verdict) { return f.loadsAtBoot(name) },
-		modprobe, readsInit, readsText(etcModules), reads(func(n *needs) { n.configs(vendorDirs("modules-load.d", n.mode), ".conf") }))
+		modprobe, readsInit, readsText(etcModules), reads(func(n *needs) { n.configs(vendorDirs("modules-load.d", n.mode)...) }))
 	remedy := "at_boot = true to check that it is loaded at boot"
 	if b.Loaded != nil && !*b.Loaded {
 		remedy = "disabled = true to check that it cannot be"

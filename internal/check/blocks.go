@@ -25,6 +25,10 @@ type Blocks struct {
 	KernelModule []KernelModule `mapstructure:"kernel_module"`
 	// Checks of what is mounted where.
 	Mount []Mount `mapstructure:"mount"`
+	// Checks of ports on which something listens.
+	Port []Port `mapstructure:"port"`
+	// Checks of certificates.
+	X509 []X509 `mapstructure:"x509"`
 	// Checks of what commands do.
 	Command []Command `mapstructure:"command"`
 	// Checks that are known to fail.
@@ -38,7 +42,8 @@ func (b *Blocks) Suite(name string) Suite {
 		Entries: slices.Concat(
 			entries(b.File), entries(b.Package), entries(b.Service),
 			entries(b.User), entries(b.Group),
-			entries(b.Config), entries(b.KernelParam), entries(b.KernelModule), entries(b.Mount), entries(b.Command)),
+			entries(b.Config), entries(b.KernelParam), entries(b.KernelModule), entries(b.Mount),
+			entries(b.Port), entries(b.X509), entries(b.Command)),
 		Waivers: b.Waiver,
 	}
 }

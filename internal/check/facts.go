@@ -3,16 +3,18 @@ package check
 import (
 	"fmt"
 	"strings"
+	"time"
 )
 
 // facts is the state of an image as it was read.
 type facts struct {
 	mode     Mode
+	now      time.Time
 	root     bool              // the script ran as root
 	os       map[string]string // of os-release
 	nodes    map[string]*node
 	leads    map[string][]byte // of a path: whether it leads to each covered file
-	configs  map[configNeed]*configDir
+	configs  map[string]*configDir
 	accounts accounts
 	packages packages
 	services services
@@ -23,7 +25,7 @@ type facts struct {
 
 func newFacts(mode Mode) *facts {
 	return &facts{
-		mode: mode, os: map[string]string{}, nodes: map[string]*node{}, leads: map[string][]byte{}, configs: map[configNeed]*configDir{},
+		mode: mode, now: time.Now(), os: map[string]string{}, nodes: map[string]*node{}, leads: map[string][]byte{}, configs: map[string]*configDir{},
 		commands: map[string]*commandResult{}, services: newServices(),
 	}
 }

@@ -13,7 +13,7 @@ type needs struct {
 	commands []*commandNeed
 
 	mode       Mode
-	configDirs []configNeed
+	configDirs []string
 
 	covered []Covered
 	asked   []*pathNeed // paths without those that only covered files need

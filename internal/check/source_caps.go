@@ -61,13 +61,8 @@ func canonicalCaps(text string) (string, error) {
 }
 
 func sortedFlags(flags string) string {
-	var sorted string
-	for _, f := range []string{"e", "i", "p"} {
-		if strings.Contains(flags, f) {
-			sorted += f
-		}
-	}
-	return sorted
+	letters := slices.Compact(slices.Sorted(strings.SplitSeq(flags, "")))
+	return strings.Join(letters, "")
 }
 
 // readCaps takes what getcap prints of a file: its path and, when it has any,

@@ -6,14 +6,8 @@ import (
 	"strconv"
 )
 
-// configNeed is a folder of configuration files that has to be read: those of
-// its files whose names end in suffix.
-type configNeed struct {
-	dir    string
-	suffix string
-}
-
-// configDir is what was read of such a folder.
+// configDir is what was read of a folder of configuration files: those whose
+// names end in .conf, which is how all that are known here mark them.
 type configDir struct {
 	read  state
 	files []configFile
@@ -28,9 +22,9 @@ type configFile struct {
 }
 
 // configs asks for folders of configuration files.
-func (n *needs) configs(dirs []string, suffix string) {
+func (n *needs) configs(dirs ...string) {
 	for _, dir := range dirs {
-		n.configDirs = appendNew(n.configDirs, configNeed{dir, suffix})
+		n.configDirs = appendNew(n.configDirs, dir)
 	}
 }
 
@@ -39,8 +33,8 @@ func scriptConfigs(s *script, n *needs) {
 		return
 	}
 	s.part("configs.sh")
-	for i, d := range n.configDirs {
-		s.call("configs", strconv.Itoa(i), d.dir, d.suffix)
+	for i, dir := range n.configDirs {
+		s.call("configs", strconv.Itoa(i), dir)
 	}
 }
 
@@ -50,11 +44,11 @@ func (f *facts) readConfigs(fr frame, n *needs) {
 	if err != nil || i < 0 || i >= len(n.configDirs) {
 		return
 	}
-	need := n.configDirs[i]
-	dir := f.configs[need]
+	folder := n.configDirs[i]
+	dir := f.configs[folder]
 	if dir == nil {
 		dir = &configDir{}
-		f.configs[need] = dir
+		f.configs[folder] = dir
 	}
 	if fr.tag == "configs" {
 		dir.read = state(fr.arg(1))
@@ -62,7 +56,7 @@ func (f *facts) readConfigs(fr frame, n *needs) {
 	}
 	if fr.tag == "config" {
 		name := string(fr.body)
-		dir.files = append(dir.files, configFile{path: need.dir + "/" + name, name: name})
+		dir.files = append(dir.files, configFile{path: folder + "/" + name, name: name})
 		return
 	}
 	if len(dir.files) == 0 {
@@ -83,10 +77,10 @@ func (f *facts) readConfigs(fr frame, n *needs) {
 // order of their names. Masked ones are left out. See sysctl.d(5), "Configuration
 // Directories and Precedence". A verdict with an outcome says why they cannot be
 // had.
-func (f *facts) dropIns(dirs []string, suffix string) ([]configFile, verdict) {
+func (f *facts) dropIns(dirs ...string) ([]configFile, verdict) {
 	byName := map[string]configFile{}
 	for _, dir := range dirs {
-		d := f.configs[configNeed{dir, suffix}]
+		d := f.configs[dir]
 		switch {
 		case d == nil || d.read == stateUnread:
 			return nil, f.unread(dir)

@@ -29,23 +29,23 @@ func imageFacts(t *testing.T, mode Mode, plan *Plan, files map[string]string) *f
 			}
 		}
 	}
-	for _, d := range n.configDirs {
+	for _, folder := range n.configDirs {
 		dir := &configDir{read: stateAbsent}
 		for _, path := range slices.Sorted(maps.Keys(files)) {
-			if filepath.Dir(path) != d.dir || !strings.HasSuffix(path, d.suffix) {
+			if filepath.Dir(path) != folder || filepath.Ext(path) != ".conf" {
 				continue
 			}
 			dir.read = stateRead
 			file := configFile{path: path, name: filepath.Base(path), read: stateRead, text: files[path]}
-			switch {
-			case files[path] == "-> /dev/null":
+			switch files[path] {
+			case "-> /dev/null":
 				file.read, file.text = stateAbsent, ""
-			case files[path] == "?":
+			case "?":
 				file.read = stateDenied
 			}
 			dir.files = append(dir.files, file)
 		}
-		f.configs[d] = dir
+		f.configs[folder] = dir
 	}
 	return f
 }
@@ -227,7 +227,7 @@ func TestConfigsOnEachShell(t *testing.T) {
 			t.Fatal(err)
 		}
 		n := &needs{byPath: map[string]*pathNeed{}}
-		n.configs([]string{dir, dir + "/none"}, ".conf")
+		n.configs(dir, dir+"/none")
 		s := newScript(newNonce(), n, Offline)
 		frames, _, err := execute(t.Context(), Target{Shell: shell}, s, scriptTimeout, nil)
 		if err != nil {
@@ -237,7 +237,7 @@ func TestConfigsOnEachShell(t *testing.T) {
 		for _, fr := range frames {
 			f.take(fr, n, nil)
 		}
-		files, v := f.dropIns([]string{dir + "/none", dir}, ".conf")
+		files, v := f.dropIns(dir+"/none", dir)
 		want := []configFile{
 			{dir + "/a b.conf", "a b.conf", stateRead, "x\n\ny"},
 			{dir + "/plain.conf", "plain.conf", stateRead, ""},

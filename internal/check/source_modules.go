@@ -14,7 +14,7 @@ func moduleName(name string) string { return strings.ReplaceAll(name, "-", "_") 
 // last "blacklist" of it, and of the last "install" that keeps it from being
 // loaded.
 func (f *facts) modprobeRules(name string) (map[string]string, verdict) {
-	files, v := f.dropIns(vendorDirs("modprobe.d", f.mode), ".conf")
+	files, v := f.dropIns(vendorDirs("modprobe.d", f.mode)...)
 	if v.outcome != "" {
 		return nil, v
 	}
@@ -69,7 +69,7 @@ func modprobeLines(text string) func(yield func(int, []string) bool) {
 
 // loadsAtBoot tells whether a module is loaded at boot, and why.
 func (f *facts) loadsAtBoot(name string) (loads bool, why string, v verdict) {
-	files, v := f.dropIns(vendorDirs("modules-load.d", f.mode), ".conf")
+	files, v := f.dropIns(vendorDirs("modules-load.d", f.mode)...)
 	if v.outcome != "" {
 		return false, "", v
 	}

@@ -6,11 +6,8 @@ import (
 	"strings"
 )
 
-const (
-	sshdSuffix = ".conf"
-	// sshdDepth is how deep sshd follows Include.
-	sshdDepth = 16
-)
+// sshdDepth is how deep sshd follows Include.
+const sshdDepth = 16
 
 // sshdFolder is the folder whose files the sshd_config of distributions
 // includes. Of no other Include the files are known when the image is read.
@@ -48,7 +45,7 @@ func (s *sshdConfig) read(f *facts, folder, content string, depth int) {
 			matching = strings.EqualFold(value, "all")
 		case !matching:
 		case keyword == "include":
-			for _, pattern := range strings.Fields(value) {
+			for pattern := range strings.FieldsSeq(value) {
 				s.include(f, folder, strings.Trim(pattern, `"`), depth)
 			}
 		default:
@@ -64,17 +61,17 @@ func (s *sshdConfig) include(f *facts, folder, pattern string, depth int) {
 	if !path.IsAbs(pattern) {
 		pattern = path.Join("/etc/ssh", pattern)
 	}
-	if pattern != folder+"/*"+sshdSuffix || depth >= sshdDepth {
+	if pattern != folder+"/*.conf" || depth >= sshdDepth {
 		if s.unknown == "" {
 			s.unknown = pattern
 		}
 		return
 	}
-	dir := f.configs[configNeed{folder, sshdSuffix}]
+	dir := f.configs[folder]
 	if dir != nil && dir.read == stateAbsent {
 		return
 	}
-	files, v := f.dropIns([]string{folder}, sshdSuffix)
+	files, v := f.dropIns(folder)
 	if v.outcome != "" {
 		s.failed, s.unknown = v, pattern
 		return

@@ -31,14 +31,14 @@ func readsSysctl(a *Assertion) {
 	readsText(sysctlConf)(a)
 	readsInit(a)
 	reads(func(n *needs) {
-		n.configs(vendorDirs("sysctl.d", n.mode), ".conf")
+		n.configs(vendorDirs("sysctl.d", n.mode)...)
 	})(a)
 }
 
 // sysctl returns the value to which the image's files set a parameter, and the
 // file and line that does.
 func (f *facts) sysctl(name string) (value, at string, v verdict) {
-	files, v := f.dropIns(vendorDirs("sysctl.d", f.mode), ".conf")
+	files, v := f.dropIns(vendorDirs("sysctl.d", f.mode)...)
 	if v.outcome != "" {
 		return "", "", v
 	}

@@ -34,6 +34,8 @@ var kinds = map[string]struct {
 	"config":        {(*FlatConfig)(nil).HCL2Spec, func() Block { return new(Config) }},
 	"kernel_param":  {(*FlatKernelParam)(nil).HCL2Spec, func() Block { return new(KernelParam) }},
 	"kernel_module": {(*FlatKernelModule)(nil).HCL2Spec, func() Block { return new(KernelModule) }},
+	"port":          {(*FlatPort)(nil).HCL2Spec, func() Block { return new(Port) }},
+	"x509":          {(*FlatX509)(nil).HCL2Spec, func() Block { return new(X509) }},
 	"mount":         {(*FlatMount)(nil).HCL2Spec, func() Block { return new(Mount) }},
 	"command":       {(*FlatCommand)(nil).HCL2Spec, func() Block { return new(Command) }},
 }

@@ -28,6 +28,8 @@ type FlatConfig struct {
 	KernelParam         []check.FlatKernelParam  `mapstructure:"kernel_param" cty:"kernel_param" hcl:"kernel_param"`
 	KernelModule        []check.FlatKernelModule `mapstructure:"kernel_module" cty:"kernel_module" hcl:"kernel_module"`
 	Mount               []check.FlatMount        `mapstructure:"mount" cty:"mount" hcl:"mount"`
+	Port                []check.FlatPort         `mapstructure:"port" cty:"port" hcl:"port"`
+	X509                []check.FlatX509         `mapstructure:"x509" cty:"x509" hcl:"x509"`
 	Command             []check.FlatCommand      `mapstructure:"command" cty:"command" hcl:"command"`
 	Waiver              []check.FlatWaiver       `mapstructure:"waiver" cty:"waiver" hcl:"waiver"`
 	Suite               []string                 `mapstructure:"suite" cty:"suite" hcl:"suite"`
@@ -68,6 +70,8 @@ func (*FlatConfig) HCL2Spec() map[string]hcldec.Spec {
 		"kernel_param":               &hcldec.BlockListSpec{TypeName: "kernel_param", Nested: hcldec.ObjectSpec((*check.FlatKernelParam)(nil).HCL2Spec())},
 		"kernel_module":              &hcldec.BlockListSpec{TypeName: "kernel_module", Nested: hcldec.ObjectSpec((*check.FlatKernelModule)(nil).HCL2Spec())},
 		"mount":                      &hcldec.BlockListSpec{TypeName: "mount", Nested: hcldec.ObjectSpec((*check.FlatMount)(nil).HCL2Spec())},
+		"port":                       &hcldec.BlockListSpec{TypeName: "port", Nested: hcldec.ObjectSpec((*check.FlatPort)(nil).HCL2Spec())},
+		"x509":                       &hcldec.BlockListSpec{TypeName: "x509", Nested: hcldec.ObjectSpec((*check.FlatX509)(nil).HCL2Spec())},
 		"command":                    &hcldec.BlockListSpec{TypeName: "command", Nested: hcldec.ObjectSpec((*check.FlatCommand)(nil).HCL2Spec())},
 		"waiver":                     &hcldec.BlockListSpec{TypeName: "waiver", Nested: hcldec.ObjectSpec((*check.FlatWaiver)(nil).HCL2Spec())},
 		"suite":                      &hcldec.AttrSpec{Name: "suite", Type: cty.List(cty.String), Required: false},

@@ -1,6 +1,6 @@
-# configs ID DIR SUFFIX prints the files of a folder whose names end in a suffix:
-# for each its name, and then its text. What is no regular file has none: a link
-# to /dev/null is how people mask such a file.
+# configs ID DIR prints the files of a folder whose names end in .conf: for each
+# its name, and then its text. What is no regular file has none: a link to
+# /dev/null is how people mask such a file.
 configs() {
 	i=$1
 	if [ ! -d "$2" ]; then
@@ -13,7 +13,7 @@ configs() {
 	fi
 	frame configs "$i" read
 	set +f
-	set -- "$2"/*"$3"
+	set -- "$2"/*.conf
 	set -f
 	for f; do
 		[ -e "$f" ] || [ -L "$f" ] || continue
