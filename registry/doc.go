@@ -14,7 +14,7 @@
 // A [Registry] answers questions and records facts: it is where status,
 // queries and lineage are worked out, once, whatever the [Store] underneath. A
 // store keeps records and answers coarse scans; package sqlite is the embedded
-// one.
+// one, package dynamodb the one for teams.
 //
 // # Order
 //
