@@ -1,6 +1,7 @@
 package check
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -28,6 +29,11 @@ func compileText(t *testing.T, mode Mode, text string) (*Plan, []string) {
 }
 
 // mustCompile is compileText for a suite without problems.
+// quoteHCL writes a text as a literal of a suite file.
+func quoteHCL(text string) string {
+	return strings.ReplaceAll(strings.ReplaceAll(fmt.Sprintf("%q", text), "${", "$${"), "%{", "%%{")
+}
+
 func mustCompile(t *testing.T, mode Mode, text string) *Plan {
 	t.Helper()
 	plan, problems := compileText(t, mode, text)

@@ -13,11 +13,6 @@ import (
 
 const nobody = 65534
 
-// quoteHCL writes a text as a literal of a suite file.
-func quoteHCL(text string) string {
-	return strings.ReplaceAll(strings.ReplaceAll(fmt.Sprintf("%q", text), "${", "$${"), "%{", "%%{")
-}
-
 func TestFilesOnEachShell(t *testing.T) {
 	onEachShell(t, func(t *testing.T, shell local) {
 		dir := t.TempDir()
