@@ -159,7 +159,7 @@ func (b Build) Put(r Result) error {
 	// The name orders results by time, so that Results returns them as they ran.
 	path := filepath.Join(dir, ulid.Make().String()+".json")
 	err = put(path, data)
-	for again := 0; errors.Is(err, fs.ErrNotExist) && again < putAgain; again++ {
+	for again := 0; wentAway(err) && again < putAgain; again++ {
 		// Another bake of the build was done and has removed the empty folder.
 		err = put(path, data)
 	}
@@ -172,6 +172,11 @@ func (b Build) Put(r Result) error {
 // putAgain is how often a hand-over is tried again when its folder goes away
 // underneath it. Each of the bakes that share the folder removes it once.
 const putAgain = 100
+
+// wentAway reports whether err is that of a folder that was removed meanwhile.
+// MkdirAll says "file exists" of one that was there for its mkdir and gone for
+// its look.
+func wentAway(err error) bool { return errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrExist) }
 
 // put writes a file that appears whole or not at all.
 func put(path string, data []byte) error {
