@@ -121,7 +121,7 @@ func describe(ctx context.Context, where *access.Config, id string, img *registr
 	if err != nil {
 		return err
 	}
-	defer client.Close() //nolint:errcheck // it was only read
+	defer client.Close()
 	found, err := client.Image(ctx, id)
 	if errors.Is(err, cloud.ErrNotFound) {
 		return fmt.Errorf("register %s: there is no such image in region %s of cloud %s", id, client.Region(), where.Cloud)

@@ -106,8 +106,7 @@ func apiError(op, resource string, err error) error {
 		return nil
 	}
 	wrapped := &APIError{Op: op, Resource: resource, Err: err}
-	var api smithy.APIError
-	if errors.As(err, &api) {
+	if api, answered := errors.AsType[smithy.APIError](err); answered {
 		wrapped.Code, wrapped.Message = api.ErrorCode(), api.ErrorMessage()
 	}
 	return wrapped

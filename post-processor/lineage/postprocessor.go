@@ -181,7 +181,7 @@ func (p *PostProcessor) tag(ctx context.Context, ui packersdk.Ui, img *registry.
 	if err != nil {
 		return err
 	}
-	defer client.Close() //nolint:errcheck // nothing is lost with it
+	defer client.Close()
 	if err := complete(ctx, client, img); err != nil {
 		return err
 	}

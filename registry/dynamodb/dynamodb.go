@@ -44,7 +44,7 @@ import (
 	"github.com/imagebakery/packer-plugin-bakery/registry"
 )
 
-// ErrNoTable: there is no such table. It is not [registry.ErrNoRegistry], which
+// ErrNoTable means that there is no such table. It is not [registry.ErrNoRegistry], which
 // readers may take for a registry without images: who names a table has one, and
 // has mistyped its name or its region.
 var ErrNoTable = errors.New("there is no such table in that region and account; 'bakery registry init' makes one")
