@@ -15,7 +15,6 @@ import (
 	"github.com/hashicorp/packer-plugin-sdk/packerbuilderdata"
 	"github.com/oklog/ulid/v2"
 
-	"github.com/imagebakery/packer-plugin-bakery/internal/access"
 	"github.com/imagebakery/packer-plugin-bakery/internal/cloud"
 	"github.com/imagebakery/packer-plugin-bakery/internal/handoff"
 	"github.com/imagebakery/packer-plugin-bakery/internal/home"
@@ -38,10 +37,11 @@ type bake struct {
 	started time.Time
 	took    []handoff.Step
 
-	client  *cloud.Client
-	journal *journal.Journal
-	host    cloud.Host
-	account string
+	client   *cloud.Client
+	journals string // folder of journals; empty: that of the suite
+	journal  *journal.Journal
+	host     cloud.Host
+	account  string
 
 	source     cloud.Image      // zero when from scratch
 	sourceSnap cloud.Snapshot   // of the source's root device
@@ -114,11 +114,13 @@ func (b *bake) connect(ctx context.Context) error {
 	if b.client, err = b.config.Client(ctx, b.reportWait); err != nil {
 		return err
 	}
-	dir, err := home.Path("journal")
-	if err != nil {
-		return err
+	dir := b.journals
+	if dir == "" {
+		if dir, err = home.Path("journal"); err != nil {
+			return err
+		}
 	}
-	undone, err := reap.Orphans(ctx, dir, false, access.Connect, func(kind journal.Kind, id string) {
+	undone, err := reap.Orphans(ctx, dir, false, b.config.Connect, func(kind journal.Kind, id string) {
 		b.ui.Message(fmt.Sprintf("Removed %s %s of a bake that died", kind, id))
 	})
 	if err != nil {

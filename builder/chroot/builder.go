@@ -21,7 +21,8 @@ const BuilderID = "imagebakery.chroot"
 
 // Builder implements [packersdk.Builder].
 type Builder struct {
-	config Config
+	config   Config
+	journals string // folder of journals; empty: that of the suite
 }
 
 var _ packersdk.Builder = (*Builder)(nil)
@@ -45,6 +46,7 @@ func (b *Builder) Prepare(raws ...any) (variables, warnings []string, err error)
 // Run implements [packersdk.Builder].
 func (b *Builder) Run(ctx context.Context, ui packersdk.Ui, hook packersdk.Hook) (packersdk.Artifact, error) {
 	bake := newBake(&b.config, ui)
+	bake.journals = b.journals
 	state := new(multistep.BasicStateBag)
 	state.Put("hook", hook)
 	state.Put("ui", ui)

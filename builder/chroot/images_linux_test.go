@@ -9,7 +9,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/imagebakery/packer-plugin-bakery/internal/cloud"
-	"github.com/imagebakery/packer-plugin-bakery/internal/home"
 	"github.com/imagebakery/packer-plugin-bakery/internal/reap"
 )
 
@@ -28,7 +27,7 @@ func (w *world) imagesOf(t *testing.T, a *Artifact) map[string]cloud.Image {
 }
 
 func TestCopies(t *testing.T) {
-	t.Setenv(home.Env, t.TempDir())
+	t.Parallel()
 	w := newWorld(t, tinyDisk(t))
 	out := w.must(t, map[string]any{
 		"ami_regions": []string{there, third}, "tags": map[string]string{"k": "image", "of": "{{.SourceAMIName}}"},
@@ -70,7 +69,7 @@ func containsAll(text string, parts []string) bool {
 }
 
 func TestEncryptedCopiesHaveTheKeysOfTheirRegions(t *testing.T) {
-	t.Setenv(home.Env, t.TempDir())
+	t.Parallel()
 	w := newWorld(t, tinyDisk(t))
 	out := w.must(t, map[string]any{
 		"ami_regions": []string{there}, "encrypt_boot": true, "kms_key_id": "alias/mine",
@@ -89,7 +88,7 @@ func TestEncryptedCopiesHaveTheKeysOfTheirRegions(t *testing.T) {
 }
 
 func TestEncryptionByCopyAtHome(t *testing.T) {
-	t.Setenv(home.Env, t.TempDir())
+	t.Parallel()
 	w := newWorld(t, tinyDisk(t))
 	out := w.must(t, map[string]any{"encrypt_boot": true, "root_volume_encrypt_boot": false})
 	img := w.imagesOf(t, out.artifact)[here]
@@ -102,7 +101,7 @@ func TestEncryptionByCopyAtHome(t *testing.T) {
 }
 
 func TestOnlyCopiesAreKept(t *testing.T) {
-	t.Setenv(home.Env, t.TempDir())
+	t.Parallel()
 	w := newWorld(t, tinyDisk(t))
 	w.must(t, map[string]any{"ami_name": "baked"}) // a taken name here does not matter
 	before := w.contents(t)
@@ -127,7 +126,7 @@ func TestOnlyCopiesAreKept(t *testing.T) {
 }
 
 func TestFailureInOneRegionUndoesAll(t *testing.T) {
-	t.Setenv(home.Env, t.TempDir())
+	t.Parallel()
 	w := newWorld(t, tinyDisk(t))
 	before := w.contents(t)
 	for _, fault := range []string{
@@ -151,7 +150,7 @@ func TestFailureInOneRegionUndoesAll(t *testing.T) {
 }
 
 func TestCooldownBeginsOnlyWhenAllAgree(t *testing.T) {
-	t.Setenv(home.Env, t.TempDir())
+	t.Parallel()
 	w := newWorld(t, tinyDisk(t))
 	before := w.contents(t)
 	out := w.bake(t, attempt{faults: []string{"EnableImageDeregistrationProtection=error:UnauthorizedOperation:1@2"}, options: map[string]any{
@@ -166,19 +165,19 @@ func TestCooldownBeginsOnlyWhenAllAgree(t *testing.T) {
 }
 
 func TestTakenNames(t *testing.T) {
-	t.Setenv(home.Env, t.TempDir())
+	t.Parallel()
 	w := newWorld(t, tinyDisk(t))
 	first := w.must(t, map[string]any{"ami_regions": []string{there}})
 	before := w.contents(t)
-	var calls []string
-	out := w.bake(t, attempt{options: map[string]any{"ami_regions": []string{there}}, watch: func(call, _ string) { calls = append(calls, call) }})
+	calls := new(calls)
+	out := w.bake(t, attempt{options: map[string]any{"ami_regions": []string{there}}, watch: calls.add})
 	for _, img := range first.artifact.bake.Images {
 		if out.err == nil || !strings.Contains(out.err.Error(), img.Region+": the name \"baked\" is taken by image "+img.ID) {
 			t.Errorf("error = %v, want it to name %s in %s", out.err, img.ID, img.Region)
 		}
 	}
-	if slices.Contains(calls, "ec2:CreateVolume") {
-		t.Errorf("calls = %v, want nothing created", calls)
+	if slices.Contains(calls.list(), "ec2:CreateVolume") {
+		t.Errorf("calls = %v, want nothing created", calls.list())
 	}
 	if diff := cmp.Diff(before, w.contents(t)); diff != "" {
 		t.Errorf("left (-want +got):\n%s", diff)
@@ -186,7 +185,7 @@ func TestTakenNames(t *testing.T) {
 }
 
 func TestReplacing(t *testing.T) {
-	t.Setenv(home.Env, t.TempDir())
+	t.Parallel()
 	w := newWorld(t, tinyDisk(t))
 	share := map[string]any{"ami_regions": []string{there}, "ami_users": []string{"111122223333"}, "deprecate_after": "1y", "tags": map[string]string{"v": "1"}}
 	first := w.must(t, share)
@@ -238,7 +237,7 @@ func TestReplacing(t *testing.T) {
 }
 
 func TestProtectedImageIsNotReplaced(t *testing.T) {
-	t.Setenv(home.Env, t.TempDir())
+	t.Parallel()
 	w := newWorld(t, tinyDisk(t))
 	w.must(t, map[string]any{"deregistration_protection": map[string]any{"enabled": true}})
 	before := w.contents(t)
@@ -252,7 +251,7 @@ func TestProtectedImageIsNotReplaced(t *testing.T) {
 }
 
 func TestMarketplaceSourceIsRefused(t *testing.T) {
-	t.Setenv(home.Env, t.TempDir())
+	t.Parallel()
 	w := newWorld(t, tinyDisk(t))
 	if err := w.client.AddProductCodes(t.Context(), w.source.ID, []string{"abc"}); err != nil {
 		t.Fatal(err)
@@ -264,19 +263,19 @@ func TestMarketplaceSourceIsRefused(t *testing.T) {
 }
 
 func TestDeniedBeforeAnythingIsCreated(t *testing.T) {
-	t.Setenv(home.Env, t.TempDir())
+	t.Parallel()
 	w := newWorld(t, tinyDisk(t))
 	for _, call := range []string{"CreateVolume", "RegisterImage", "CopyImage"} {
-		var calls []string
+		calls := new(calls)
 		out := w.bake(t, attempt{
 			options: map[string]any{"ami_regions": []string{there}}, faults: []string{call + "=error:UnauthorizedOperation:1"},
-			watch: func(call, _ string) { calls = append(calls, call) },
+			watch: calls.add,
 		})
 		if out.err == nil || !strings.Contains(out.err.Error(), "check: the credentials do not permit this bake: "+call) {
 			t.Errorf("%s: error = %v", call, out.err)
 		}
-		if slices.Contains(calls, "ec2:AttachVolume") {
-			t.Errorf("%s: calls = %v", call, calls)
+		if slices.Contains(calls.list(), "ec2:AttachVolume") {
+			t.Errorf("%s: calls = %v", call, calls.list())
 		}
 	}
 }

@@ -117,6 +117,11 @@ func (b *bake) eachTarget(ctx context.Context, do func(context.Context, *target)
 		})
 	}
 	all.Wait()
+	if ctx.Err() != nil {
+		// That all regions were cancelled need not be said for each.
+		errs = slices.DeleteFunc(errs, func(err error) bool { return err == nil })
+		errs = errs[:min(1, len(errs))]
+	}
 	return errors.Join(errs...)
 }
 

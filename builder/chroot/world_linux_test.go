@@ -16,7 +16,6 @@ import (
 
 	"github.com/imagebakery/packer-plugin-bakery/internal/cloud"
 	"github.com/imagebakery/packer-plugin-bakery/internal/disk/disktest"
-	"github.com/imagebakery/packer-plugin-bakery/internal/home"
 	"github.com/imagebakery/packer-plugin-bakery/internal/localcloud"
 	"github.com/imagebakery/packer-plugin-bakery/internal/reap"
 )
@@ -51,6 +50,7 @@ func tinyDisk(t *testing.T) string {
 
 // world is a local cloud with a source image in it.
 type world struct {
+	dir    string // of the cloud, and of the journals of its bakes
 	local  *localcloud.Cloud
 	client *cloud.Client // without faults
 	source localcloud.Image
@@ -60,7 +60,7 @@ type world struct {
 func newWorld(t *testing.T, disk string) *world {
 	t.Helper()
 	dir := t.TempDir()
-	w := &world{local: openCloud(t, dir)}
+	w := &world{dir: dir, local: openCloud(t, dir)}
 	var err error
 	w.source, err = w.local.Import(t.Context(), localcloud.ImportInput{Source: disk, Name: "tiny", Architecture: "x86_64"})
 	if err != nil {
@@ -70,14 +70,8 @@ func newWorld(t *testing.T, disk string) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.dir(dir)
 	return w
 }
-
-// dirs are the folders of the worlds' clouds.
-var dirs sync.Map
-
-func (w *world) dir(dir string) { dirs.Store(w, dir) }
 
 func openCloud(t *testing.T, dir string, faults ...string) *localcloud.Cloud {
 	t.Helper()
@@ -121,8 +115,8 @@ func (w *world) bake(t *testing.T, a attempt) outcome {
 	if _, _, err := b.Prepare(raw); err != nil {
 		t.Fatal(err)
 	}
-	dir, _ := dirs.Load(w)
-	b.config.UseTransport(openCloud(t, dir.(string), a.faults...).Transport())
+	b.journals = filepath.Join(w.dir, "journal")
+	b.config.UseTransport(openCloud(t, w.dir, a.faults...).Transport())
 	if a.watch != nil {
 		b.config.Watch(a.watch)
 	}
@@ -209,28 +203,21 @@ func (w *world) contents(t *testing.T) []string {
 	return list
 }
 
-// leftOnHost lists the journals, and the mount points of the bake.
-func leftOnHost(bake string) ([]string, error) {
-	dir, err := home.Path("journal")
+// onHost lists the journals of the world's bakes, and what is mounted of them.
+func (w *world) onHost(t *testing.T) []string {
+	t.Helper()
+	left, err := filepath.Glob(filepath.Join(w.dir, "journal", "*"))
 	if err != nil {
-		return nil, err
+		t.Fatal(err)
 	}
-	var left []string
-	for _, pattern := range []string{filepath.Join(dir, bake+"*"), filepath.Join(mountParent, strings.ToLower(bake)+"*")} {
-		found, err := filepath.Glob(pattern)
-		if err != nil {
-			return nil, err
-		}
-		left = append(left, found...)
-	}
-	mounts, err := os.ReadFile("/proc/self/mountinfo")
+	loops, err := filepath.Glob("/sys/block/loop*/loop/backing_file")
 	if err != nil {
-		return nil, err
+		t.Fatal(err)
 	}
-	for line := range strings.Lines(string(mounts)) {
-		if bake != "" && strings.Contains(line, strings.ToLower(bake)) {
-			left = append(left, strings.TrimSpace(line))
+	for _, loop := range loops {
+		if backing, err := os.ReadFile(loop); err == nil && strings.HasPrefix(string(backing), w.dir) {
+			left = append(left, loop)
 		}
 	}
-	return left, nil
+	return left
 }

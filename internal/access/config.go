@@ -316,12 +316,17 @@ func (c Config) WithoutSecrets() Config {
 
 // Connect makes a client from the header of a journal.
 func Connect(ctx context.Context, header journal.Header) (*cloud.Client, error) {
-	var c Config
-	if err := json.Unmarshal(header.Access, &c); err != nil {
+	return new(Config).Connect(ctx, header)
+}
+
+// Connect is the function of that name, with the transport of c.
+func (c *Config) Connect(ctx context.Context, header journal.Header) (*cloud.Client, error) {
+	other := Config{transport: c.transport}
+	if err := json.Unmarshal(header.Access, &other); err != nil {
 		return nil, fmt.Errorf("read how to reach the cloud of bake %s: %w", header.Bake, err)
 	}
-	c.Region = header.Region
-	return c.Client(ctx, nil)
+	other.Region = header.Region
+	return other.Client(ctx, nil)
 }
 
 // Secrets returns the values of c that must not reach a log.

@@ -147,12 +147,27 @@ func (c *Client) WaitVolumeDetached(ctx context.Context, id string) error {
 	})
 }
 
-// DeleteVolume deletes a volume. One that is gone is no error.
+// DeleteVolume deletes a volume. One that is gone is no error. One that is
+// still being created is waited for. It returns ErrInUse for one that is
+// attached.
 func (c *Client) DeleteVolume(ctx context.Context, id string) error {
-	_, err := c.ec2.DeleteVolume(ctx, &ec2.DeleteVolumeInput{VolumeId: aws.String(id)})
-	err = apiError("DeleteVolume", id, err)
-	if errors.Is(err, ErrNotFound) {
-		return nil
+	ctx, cancel := context.WithTimeout(ctx, inUseFor)
+	defer cancel()
+	var last error
+	err := c.await(ctx, "volume "+id+" to be free for deletion", func(ctx context.Context) (bool, string, error) {
+		_, err := c.ec2.DeleteVolume(ctx, &ec2.DeleteVolumeInput{VolumeId: aws.String(id)})
+		last = apiError("DeleteVolume", id, err)
+		switch {
+		case last == nil || errors.Is(last, ErrNotFound):
+			return true, "", nil
+		case errors.Is(last, ErrWrongState):
+			return false, last.Error(), nil
+		default:
+			return true, "", nil
+		}
+	})
+	if err == nil && last != nil && !errors.Is(last, ErrNotFound) {
+		return last
 	}
 	return err
 }

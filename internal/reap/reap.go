@@ -113,20 +113,31 @@ func All(ctx context.Context, client *cloud.Client, j *journal.Journal, report R
 	slices.SortStableFunc(entries, func(x, y journal.Entry) int {
 		return cmp.Compare(slices.Index(order, x.Kind), slices.Index(order, y.Kind))
 	})
-	for _, entry := range entries {
-		if entry.Kind == journal.Replaced && !j.Committed() {
-			// An image that the bake did not live to list may have the name.
-			errs = append(errs, sweepImages(ctx, client.InRegion(entry.Region), j.Header.Bake, report))
-		}
-		id, err := undo(ctx, client, j, entry)
-		if err != nil {
-			errs = append(errs, err)
-			continue
-		}
-		if id != "" {
-			report(entry.Kind, id)
+	undoAll := func(entries []journal.Entry) {
+		for _, entry := range entries {
+			id, err := undo(ctx, client, j, entry)
+			if err != nil {
+				errs = append(errs, err)
+				continue
+			}
+			if id != "" {
+				report(entry.Kind, id)
+			}
 		}
 	}
+	images := slices.IndexFunc(entries, func(e journal.Entry) bool { return e.Kind != journal.Image })
+	if images < 0 {
+		images = len(entries)
+	}
+	undoAll(entries[:images])
+	if !j.Committed() {
+		// An image that the bake did not live to list holds snapshots, and maybe
+		// the name of one that is to be there again.
+		for _, region := range regions(client, j.Header) {
+			errs = append(errs, sweepImages(ctx, client.InRegion(region), j.Header.Bake, report))
+		}
+	}
+	undoAll(entries[images:])
 	if !j.Committed() {
 		for _, region := range regions(client, j.Header) {
 			errs = append(errs, sweep(ctx, client.InRegion(region), j.Header.Bake, report))
