@@ -121,16 +121,16 @@ func (b *bake) connect(ctx context.Context) error {
 		}
 	}
 	undone, err := reap.Orphans(ctx, dir, false, b.config.Connect, func(kind journal.Kind, id string) {
-		b.ui.Message(fmt.Sprintf("Removed %s %s of a bake that died", kind, id))
+		b.ui.Say(fmt.Sprintf("Removed %s %s of a bake that died", kind, id))
 	})
 	if err != nil {
 		// Another bake's leftovers are no reason to fail this one.
 		b.ui.Error(fmt.Sprintf("Bakes that died have left something behind: %v; see `bakery reap`", err))
 	}
 	if undone > 0 {
-		b.ui.Message(fmt.Sprintf("Cleaned up after %d bake(s) that died", undone))
+		b.ui.Say(fmt.Sprintf("Cleaned up after %d bake(s) that died", undone))
 	}
-	how, err := json.Marshal(b.config.Config.WithoutSecrets())
+	how, err := json.Marshal(b.config.Config.WithoutSecrets()) //nolint:gosec // without, as it says
 	if err != nil {
 		return fmt.Errorf("start the journal: %w", err)
 	}
@@ -190,10 +190,10 @@ func (b *bake) finish(failure error) error {
 	}
 	return reap.All(ctx, b.client, b.journal, func(kind journal.Kind, id string) {
 		if kind == journal.Replaced {
-			b.ui.Message(fmt.Sprintf("Registered the image that was to be replaced again, as %s", id))
+			b.ui.Say(fmt.Sprintf("Registered the image that was to be replaced again, as %s", id))
 			return
 		}
-		b.ui.Message(fmt.Sprintf("Removed %s %s", kind, id))
+		b.ui.Say(fmt.Sprintf("Removed %s %s", kind, id))
 	})
 }
 
@@ -210,7 +210,7 @@ func (b *bake) left() string {
 }
 
 func (b *bake) reportWait(what, state string, waited time.Duration) {
-	b.ui.Message(fmt.Sprintf("Waiting for %s: %s after %v", what, state, waited.Round(time.Second)))
+	b.ui.Say(fmt.Sprintf("Waiting for %s: %s after %v", what, state, waited.Round(time.Second)))
 }
 
 // put makes values usable as build variables.

@@ -26,7 +26,7 @@ func testSource() cloud.Image {
 func testBake(t *testing.T, raw map[string]any) *bake {
 	t.Helper()
 	var c Config
-	if _, err := c.prepare(raw); err != nil {
+	if err := c.prepare(raw); err != nil {
 		t.Fatal(err)
 	}
 	client, err := cloud.New(t.Context(), cloud.Config{Region: "us-east-1", AccessKey: "a", SecretKey: "b"})

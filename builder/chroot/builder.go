@@ -39,8 +39,7 @@ func (b *Builder) ConfigSpec() hcldec.ObjectSpec { return b.config.FlatMapstruct
 
 // Prepare implements [packersdk.Builder].
 func (b *Builder) Prepare(raws ...any) (variables, warnings []string, err error) {
-	warnings, err = b.config.prepare(raws...)
-	return buildVariables, warnings, err
+	return buildVariables, nil, b.config.prepare(raws...)
 }
 
 // Run implements [packersdk.Builder].
@@ -63,7 +62,7 @@ func (b *Builder) Run(ctx context.Context, ui packersdk.Ui, hook packersdk.Hook)
 			failure = errors.New("the bake was halted")
 		}
 	}
-	leftErr := bake.finish(failure)
+	leftErr := bake.finish(failure) //nolint:contextcheck // ctx may have ended; finish brings its own
 	if failure != nil {
 		return nil, errors.Join(failure, leftErr)
 	}

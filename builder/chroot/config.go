@@ -287,16 +287,16 @@ var (
 )
 
 // prepare decodes raws, sets defaults and gathers every mistake.
-func (c *Config) prepare(raws ...any) (warnings []string, err error) {
+func (c *Config) prepare(raws ...any) error {
 	c.ctx.Funcs = map[string]any{"clean_resource_name": cleanName}
-	err = config.Decode(c, &config.DecodeOpts{
+	err := config.Decode(c, &config.DecodeOpts{
 		PluginType:         BuilderID,
 		Interpolate:        true,
 		InterpolateContext: &c.ctx,
 		InterpolateFilter:  &interpolate.RenderFilter{Exclude: atRunTime},
 	}, raws...)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	var all *packersdk.MultiError
 	add := func(errs ...error) {
@@ -328,9 +328,9 @@ func (c *Config) prepare(raws ...any) (warnings []string, err error) {
 		}
 	}
 	if all != nil && len(all.Errors) > 0 {
-		return warnings, all
+		return all
 	}
-	return warnings, nil
+	return nil
 }
 
 func (c *Config) prepareSource() []error {

@@ -34,10 +34,10 @@ func (c *Config) prepareRegions() []error {
 	var errs []error
 	wrong := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
 	for i, name := range c.Regions {
-		switch {
-		case name == "":
+		switch name {
+		case "":
 			wrong("ami_regions[%d] is empty; name a region", i)
-		case name == unknown:
+		case unknown:
 		default:
 			if err := access.CheckRegion(fmt.Sprintf("ami_regions[%d]", i), name, c.SkipRegionValidation); err != nil {
 				errs = append(errs, err)

@@ -2,6 +2,7 @@ package chroot
 
 import (
 	"errors"
+	"maps"
 	"strings"
 	"testing"
 	"time"
@@ -26,9 +27,7 @@ func set(options map[string]any) map[string]any {
 func TestPrepareRefusesOneThing(t *testing.T) {
 	device := func(options map[string]any) map[string]any {
 		d := map[string]any{"device_name": "/dev/sdb", "volume_size": 100}
-		for key, value := range options {
-			d[key] = value
-		}
+		maps.Copy(d, options)
 		return map[string]any{"ami_block_device_mappings": []map[string]any{d}}
 	}
 	org := "arn:aws:organizations::111122223333:organization/o-abcdefghij"
@@ -131,14 +130,14 @@ func TestPrepareAccepts(t *testing.T) {
 
 func TestForceOfPackerReplaces(t *testing.T) {
 	var c Config
-	if _, err := c.prepare(set(map[string]any{"packer_force": true})); err != nil || !c.ForceDeregister {
+	if err := c.prepare(set(map[string]any{"packer_force": true})); err != nil || !c.ForceDeregister {
 		t.Errorf("force_deregister = %v, error %v; want -force to set it", c.ForceDeregister, err)
 	}
 }
 
 func TestCooldownMeansProtection(t *testing.T) {
 	var c Config
-	if _, err := c.prepare(set(map[string]any{"deregistration_protection": map[string]any{"with_cooldown": true}})); err != nil || !c.Protection.Enabled {
+	if err := c.prepare(set(map[string]any{"deregistration_protection": map[string]any{"with_cooldown": true}})); err != nil || !c.Protection.Enabled {
 		t.Errorf("protection = %+v, error %v", c.Protection, err)
 	}
 }

@@ -2,6 +2,7 @@ package chroot
 
 import (
 	"errors"
+	"maps"
 	"strings"
 	"testing"
 
@@ -132,12 +133,10 @@ func TestImageIsWhatTheSourceIs(t *testing.T) {
 
 func TestTemplateOverridesTheSource(t *testing.T) {
 	raw := valid()
-	for k, v := range map[string]any{
+	maps.Copy(raw, map[string]any{
 		"boot_mode": "legacy-bios", "ena_support": false, "root_volume_size": 20, "root_volume_type": "gp2",
 		"ami_description": "from {{.SourceAMIName}}", "tags": map[string]string{"base": `{{index .SourceAMITags "version"}}`},
-	} {
-		raw[k] = v
-	}
+	})
 	b := testBake(t, raw)
 	if err := b.planImage(t.Context()); err != nil {
 		t.Fatal(err)

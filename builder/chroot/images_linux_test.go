@@ -139,7 +139,8 @@ func TestFailureInOneRegionUndoesAll(t *testing.T) {
 			"ami_regions": []string{there, third}, "ami_users": []string{"111122223333"}, "snapshot_users": []string{"111122223333"},
 			"deprecate_after": "1y", "deregistration_protection": map[string]any{"enabled": true},
 		}})
-		code := strings.Split(strings.Split(fault, "error:")[1], ":")[0]
+		_, rule, _ := strings.Cut(fault, "error:")
+		code, _, _ := strings.Cut(rule, ":")
 		if out.err == nil || !strings.Contains(out.err.Error(), code) {
 			t.Errorf("%s: error = %v", fault, out.err)
 		}

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"slices"
 	"strings"
 
 	"github.com/hashicorp/packer-plugin-sdk/template/config"
@@ -106,7 +107,7 @@ func (b *bake) resolveSource(ctx context.Context) error {
 		return fmt.Errorf("the source image %s has the Marketplace product code %s; EC2 attaches volumes of such images to stopped "+
 			"instances only, so they cannot be baked in a chroot; use amazon-ebs", src.ID, src.ProductCodes[0])
 	}
-	b.ui.Message(fmt.Sprintf("Source: %s (%s), %s", src.ID, src.Name, src.Architecture))
+	b.ui.Say(fmt.Sprintf("Source: %s (%s), %s", src.ID, src.Name, src.Architecture))
 	return nil
 }
 
@@ -262,10 +263,8 @@ var hostArchitectures = map[string][]string{
 // checkArchitecture makes sure that programs of the image run on this host,
 // natively or by an emulator that the kernel knows of.
 func checkArchitecture(image string) error {
-	for _, arch := range hostArchitectures[runtime.GOARCH] {
-		if arch == image {
-			return nil
-		}
+	if slices.Contains(hostArchitectures[runtime.GOARCH], image) {
+		return nil
 	}
 	emulator := map[string]string{"x86_64": "qemu-x86_64", "arm64": "qemu-aarch64", "i386": "qemu-i386"}[image]
 	if emulator != "" {

@@ -44,7 +44,7 @@ func (b *bake) createSnapshot(ctx context.Context) error {
 	if err := b.record(journal.Snapshot, id, "", b.home() == nil); err != nil {
 		return err
 	}
-	b.ui.Message("Snapshot: " + id)
+	b.ui.Say("Snapshot: " + id)
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return b.client.WaitSnapshot(ctx, id) })
 	group.Go(func() error { return b.detachVolume(ctx) })
@@ -73,7 +73,7 @@ func (b *bake) register(ctx context.Context) error {
 	group.Go(func() error {
 		if err := b.deleteVolume(ctx); err != nil {
 			// The image does not depend on it; the end of the bake tries again.
-			b.ui.Message(err.Error())
+			b.ui.Say(err.Error())
 		}
 		return nil
 	})
@@ -98,7 +98,7 @@ func (b *bake) registerAs(ctx context.Context, client *cloud.Client, spec cloud.
 	if err := b.record(journal.Image, id, client.Region(), temporary); err != nil {
 		return cloud.Image{}, err
 	}
-	b.ui.Message(fmt.Sprintf("Image in %s: %s", client.Region(), id))
+	b.ui.Say(fmt.Sprintf("Image in %s: %s", client.Region(), id))
 	return b.awaitImage(ctx, client, id)
 }
 
@@ -178,7 +178,7 @@ func (b *bake) awaitCopy(ctx context.Context, t *target) (err error) {
 			return err
 		}
 	}
-	b.ui.Message(fmt.Sprintf("Image in %s: %s", t.region(), t.image.ID))
+	b.ui.Say(fmt.Sprintf("Image in %s: %s", t.region(), t.image.ID))
 	return nil
 }
 
@@ -214,7 +214,7 @@ func (b *bake) replaceOld(ctx context.Context, t *target) error {
 		if err := t.client.DeregisterImage(ctx, now.ID); err != nil {
 			return err
 		}
-		b.ui.Message(fmt.Sprintf("Deregistered %s in %s", now.ID, t.region()))
+		b.ui.Say(fmt.Sprintf("Deregistered %s in %s", now.ID, t.region()))
 	}
 	spec := b.image
 	spec.BlockDevices = t.image.BlockDevices
@@ -268,7 +268,7 @@ func (b *bake) unused(ctx context.Context, t *target) ([]journal.Entry, error) {
 			return nil, err
 		}
 		if len(users) > 0 {
-			b.ui.Message(fmt.Sprintf("Snapshot %s stays: image %s uses it too", snap, users[0].ID))
+			b.ui.Say(fmt.Sprintf("Snapshot %s stays: image %s uses it too", snap, users[0].ID))
 			continue
 		}
 		list = append(list, journal.Entry{Kind: journal.Snapshot, ID: snap, Region: t.region(), Temporary: true})

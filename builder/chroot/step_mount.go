@@ -41,7 +41,7 @@ func (b *bake) mountRoot(ctx context.Context) error {
 	}
 	mounted, err := volume.Mount(ctx, volume.MountOptions{
 		Device: b.device, Partition: b.config.MountPartition, Target: target, Options: b.config.MountOptions,
-		Log: b.ui.Message,
+		Log: b.ui.Say,
 	})
 	if err != nil {
 		return err
@@ -78,8 +78,8 @@ func (b *bake) hostCommands(ctx context.Context, option string, commands []strin
 		if err != nil {
 			return err
 		}
-		b.ui.Message("Running on the host: " + line)
-		out := &uiWriter{say: b.ui.Message}
+		b.ui.Say("Running on the host: " + line)
+		out := &uiWriter{say: b.ui.Say}
 		err = run.Command{Argv: []string{"/bin/sh", "-c", line}, Stdout: out, Stderr: out}.Run(ctx)
 		out.flush()
 		if err != nil {

@@ -21,7 +21,7 @@ func (b *bake) startSandbox(ctx context.Context) error {
 		Devices:   []string{b.device},
 		CopyFiles: copies,
 		Guard:     true,
-		Log:       b.ui.Message,
+		Log:       b.ui.Say,
 	})
 	if err != nil {
 		return err

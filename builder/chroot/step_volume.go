@@ -62,7 +62,7 @@ func (b *bake) createVolume(ctx context.Context) error {
 	if err := b.made(&b.volume, journal.Volume, id); err != nil {
 		return err
 	}
-	b.ui.Message("Volume: " + id)
+	b.ui.Say("Volume: " + id)
 	return b.client.WaitVolumeAvailable(ctx, id)
 }
 
@@ -92,7 +92,7 @@ func (b *bake) attachVolume(ctx context.Context) error {
 		return err
 	}
 	b.put(map[string]string{"Device": b.device})
-	b.ui.Message("Device: " + b.device)
+	b.ui.Say("Device: " + b.device)
 	return nil
 }
 
@@ -103,7 +103,7 @@ func (b *bake) lockDevices(ctx context.Context) (unlock func() error, err error)
 	lock := flock.New(lockPath)
 	got, err := lock.TryLock()
 	if err == nil && !got {
-		b.ui.Message("Waiting for another bake of this host to choose its device...")
+		b.ui.Say("Waiting for another bake of this host to choose its device...")
 		_, err = lock.TryLockContext(ctx, 20*time.Millisecond)
 	}
 	if err != nil {

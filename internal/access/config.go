@@ -21,9 +21,7 @@ import (
 	packersdk "github.com/hashicorp/packer-plugin-sdk/packer"
 
 	"github.com/imagebakery/packer-plugin-bakery/internal/cloud"
-	"github.com/imagebakery/packer-plugin-bakery/internal/home"
 	"github.com/imagebakery/packer-plugin-bakery/internal/journal"
-	"github.com/imagebakery/packer-plugin-bakery/internal/localcloud"
 	"github.com/imagebakery/packer-plugin-bakery/internal/region"
 )
 
@@ -285,26 +283,6 @@ func (c *Config) Client(ctx context.Context, report WaitReport) (*cloud.Client, 
 		cfg.SharedCredentialsFile, cfg.EndpointEC2, cfg.AssumeRole = "", "", nil
 	}
 	return cloud.New(ctx, cfg)
-}
-
-// localTransport answers from the local cloud and closes it.
-type localTransport struct {
-	http.RoundTripper
-	cloud *localcloud.Cloud
-}
-
-func (t localTransport) Close() error { return t.cloud.Close() }
-
-func openLocal(ctx context.Context) (http.RoundTripper, error) {
-	dir, err := home.Dir()
-	if err != nil {
-		return nil, err
-	}
-	local, err := localcloud.Open(ctx, dir, localcloud.OptionsFromEnv()...)
-	if err != nil {
-		return nil, fmt.Errorf("open the local cloud in %s: %w", dir, err)
-	}
-	return localTransport{local.Transport(), local}, nil
 }
 
 // WithoutSecrets returns what it takes to reach the same cloud later, when the
