@@ -56,10 +56,7 @@ func TestRound(t *testing.T) {
 	if err := c.WaitVolumeAvailable(ctx, vol); err != nil {
 		t.Fatal(err)
 	}
-	if err := c.AttachVolume(ctx, vol, host.InstanceID, "/dev/sdf"); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { detachAndDelete(t, c, vol) })
+	device := attach(t, c, vol, host.InstanceID)
 	if err := c.WaitVolumeAttached(ctx, vol); err != nil {
 		t.Fatal(err)
 	}
@@ -70,8 +67,8 @@ func TestRound(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !slices.Contains(used, "/dev/sdf") {
-		t.Errorf("devices in use = %v, want /dev/sdf among them", used)
+	if !slices.Contains(used, device) {
+		t.Errorf("devices in use = %v, want %s among them", used, device)
 	}
 	snap, err := c.CreateSnapshot(ctx, vol, "a snapshot", tags, "owner")
 	if err != nil {
@@ -198,11 +195,8 @@ func TestTakenDeviceName(t *testing.T) {
 		t.Fatal(err)
 	}
 	first, second := blank(t, c), blank(t, c)
-	if err := c.AttachVolume(ctx, first, host.InstanceID, "/dev/sdp"); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { detachAndDelete(t, c, first) })
-	if err := c.AttachVolume(ctx, second, host.InstanceID, "/dev/sdp"); !errors.Is(err, cloud.ErrDeviceInUse) {
+	device := attach(t, c, first, host.InstanceID)
+	if err := c.AttachVolume(ctx, second, host.InstanceID, device); !errors.Is(err, cloud.ErrDeviceInUse) {
 		t.Errorf("attach under a taken name: %v, want ErrDeviceInUse", err)
 	}
 }
@@ -215,6 +209,25 @@ func TestWaitEndsWithItsContext(t *testing.T) {
 	if err := c.WaitSnapshot(ctx, "snap-0123456789abcdef0"); !errors.Is(err, stop) && !errors.Is(err, context.Canceled) {
 		t.Errorf("error = %v, want the context's", err)
 	}
+}
+
+// attach attaches a volume until the test ends and returns its device name. The
+// names are the machine's: other tests may have taken some of them.
+func attach(t *testing.T, c *cloud.Client, vol, instance string) string {
+	t.Helper()
+	for letter := 'f'; letter <= 'p'; letter++ {
+		name := "/dev/sd" + string(letter)
+		err := c.AttachVolume(t.Context(), vol, instance, name)
+		if err == nil {
+			t.Cleanup(func() { detachAndDelete(t, c, vol) })
+			return name
+		}
+		if !errors.Is(err, cloud.ErrDeviceInUse) {
+			t.Fatal(err)
+		}
+	}
+	t.Fatal("every device name of this machine is taken")
+	return ""
 }
 
 func detachAndDelete(t *testing.T, c *cloud.Client, vol string) {

@@ -172,11 +172,14 @@ func (c *Client) DeleteVolume(ctx context.Context, id string) error {
 	return err
 }
 
-// VolumesWithTag returns the ids of the volumes that carry a tag.
+// VolumesWithTag returns the ids of the volumes that carry a tag, without those
+// that are being deleted.
 func (c *Client) VolumesWithTag(ctx context.Context, key, value string) ([]string, error) {
 	var ids []string
 	pages := ec2.NewDescribeVolumesPaginator(c.ec2, &ec2.DescribeVolumesInput{
-		Filters: filters(map[string][]string{"tag:" + key: {value}}),
+		Filters: filters(map[string][]string{
+			"tag:" + key: {value}, "status": {"creating", "available", "in-use", "error"},
+		}),
 	})
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(ctx)
