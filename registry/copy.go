@@ -51,6 +51,9 @@ func Copy(ctx context.Context, to, from Store) (Copied, error) {
 func copyImage(ctx context.Context, to, from Store, img Image, done *Copied) error {
 	switch _, err := to.Image(ctx, img.ID); {
 	case errors.Is(err, ErrNotFound):
+		if err := copyPackages(ctx, to, from, img.Packages); err != nil {
+			return err
+		}
 		if err := to.Commit(ctx, Change{Image: &img}); err != nil {
 			return err
 		}
@@ -81,6 +84,22 @@ func copyImage(ctx context.Context, to, from Store, img Image, done *Copied) err
 		done.Marks += len(chunk)
 	}
 	return nil
+}
+
+// copyPackages writes a list of packages that the other does not have.
+func copyPackages(ctx context.Context, to, from Store, digest string) error {
+	if digest == "" {
+		return nil
+	}
+	// Asked for no package, it only says whether the list is there.
+	if _, err := to.Packages(ctx, digest, ""); !errors.Is(err, ErrNotFound) {
+		return err
+	}
+	list, err := from.Packages(ctx, digest)
+	if err != nil {
+		return err
+	}
+	return to.Commit(ctx, Change{Packages: &list})
 }
 
 // without returns those of list whose id none of there has.

@@ -39,6 +39,10 @@ type Image struct {
 
 	Bake Bake `json:"bake,omitzero"`
 
+	// Packages is the digest of the list of what is installed, as
+	// [Registry.RecordPackages] returns it; empty when it is not known.
+	Packages string `json:"packages,omitempty"`
+
 	CreatedAt    time.Time `json:"created_at"`    // when it was baked
 	RegisteredAt time.Time `json:"registered_at"` // when the registry heard of it
 }

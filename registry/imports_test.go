@@ -13,6 +13,7 @@ func TestImports(t *testing.T) {
 	allowed := []string{
 		"github.com/imagebakery/packer-plugin-bakery/registry",
 		"github.com/Masterminds/semver/v3",
+		"github.com/knqyf263/go-apk-version",
 		"github.com/knqyf263/go-deb-version",
 		"github.com/knqyf263/go-rpm-version",
 		"github.com/oklog/ulid/v2",

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"strings"
 )
 
 // maxDepth is how many ancestors an image can have. Bakes go three or four
@@ -29,13 +30,35 @@ type loader struct {
 	refs    map[Ref]string // what is known of parents that were recorded by Ref; "" for unknown
 	facts   map[string]Facts
 	factsOf map[string]bool
+	lists   map[string]PackageList // by digest and the names that were asked for
 }
 
 func newLoader(store Store) *loader {
 	return &loader{
 		store: store, images: map[string]Image{}, refs: map[Ref]string{},
-		facts: map[string]Facts{}, factsOf: map[string]bool{},
+		facts: map[string]Facts{}, factsOf: map[string]bool{}, lists: map[string]PackageList{},
 	}
+}
+
+// packages returns the packages of img that have one of the given names; known
+// is false when what img has installed is not recorded.
+func (l *loader) packages(ctx context.Context, img Image, names []string) (list PackageList, known bool, err error) {
+	if img.Packages == "" {
+		return PackageList{}, false, nil
+	}
+	key := strings.Join(append([]string{img.Packages}, names...), "\n")
+	if list, known = l.lists[key]; known {
+		return list, true, nil
+	}
+	list, err = l.store.Packages(ctx, img.Packages, names...)
+	switch {
+	case errors.Is(err, ErrNotFound), errors.Is(err, ErrUnsupported):
+		return PackageList{}, false, nil
+	case err != nil:
+		return PackageList{}, false, fmt.Errorf("read the packages of %s: %w", img, err)
+	}
+	l.lists[key] = list
+	return list, true, nil
 }
 
 func (l *loader) image(ctx context.Context, id string) (Image, error) {

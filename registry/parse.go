@@ -19,8 +19,11 @@ var comparisons = map[string]string{"__gte": ">=", "__gt": ">", "__lte": "<=", "
 //	application=shop&release=bookworm&virtualization_type=hvm&status=tested
 //
 // The keys are application, layer, environment, release, arch, owner, version,
-// kernel, cloud, region, account, status, channel, suite, exclude, max_age and
-// revoke_margin; suite and exclude may be repeated. Any other key is a label.
+// kernel, cloud, region, account, status, channel, suite, package, exclude,
+// max_age, tested_within and revoke_margin; suite, package and exclude may be
+// repeated. Any other key is a label. A key after "ancestor." is a condition on
+// an ancestor, all of which the same ancestor must meet; not.LABEL excludes a
+// value of a label. package takes what [ParsePackageCondition] does.
 // version and kernel take what [ParseConstraint] does, as semver and as deb.
 // These two and labels can also be compared: version__gte=1.4, and with __gt,
 // __lte, __lt and __ne; labels in the order deb. It returns every mistake,
@@ -31,18 +34,36 @@ func ParseQuery(s string) (Query, error) {
 		return Query{}, fmt.Errorf("query %q is not of the form application=shop&release=bookworm: %w", s, err)
 	}
 	p := queryParser{versions: map[string][]string{}}
+	ancestor := queryParser{versions: map[string][]string{}}
 	for _, key := range slices.Sorted(maps.Keys(values)) {
-		p.add(key, values[key])
+		if name, ok := strings.CutPrefix(key, ancestorPrefix); ok {
+			ancestor.add(name, values[key])
+		} else {
+			p.add(key, values[key])
+		}
 	}
 	p.constraints()
+	if ancestor.constraints(); ancestor.some {
+		p.query.Ancestors = []Query{ancestor.query}
+		for _, err := range ancestor.errs {
+			p.wrong("ancestor: %w", err)
+		}
+	}
 	if err := errors.Join(append(p.errs, p.query.Validate())...); err != nil {
 		return Query{}, fmt.Errorf("query %q: %w", s, err)
 	}
 	return p.query, nil
 }
 
+// Beginnings of keys that are not about the image itself.
+const (
+	ancestorPrefix = "ancestor."
+	notPrefix      = "not."
+)
+
 type queryParser struct {
 	query    Query
+	some     bool                // something is asked
 	versions map[string][]string // terms by key
 	errs     []error
 }
@@ -53,6 +74,7 @@ func (p *queryParser) wrong(format string, args ...any) {
 
 func (p *queryParser) add(key string, values []string) {
 	q := &p.query
+	p.some = true
 	if slices.Contains(values, "") {
 		p.wrong("%s has no value", key)
 		return
@@ -66,6 +88,15 @@ func (p *queryParser) add(key string, values []string) {
 		return
 	case "exclude":
 		q.Exclude = values
+		return
+	case "package":
+		for _, v := range values {
+			c, err := ParsePackageCondition(v)
+			if err != nil {
+				p.errs = append(p.errs, err)
+			}
+			q.Packages = append(q.Packages, c)
+		}
 		return
 	}
 	for ending, op := range comparisons {
@@ -110,9 +141,18 @@ func (p *queryParser) add(key string, values []string) {
 		}
 	case "max_age":
 		q.MaxAge = p.duration(key, value)
+	case "tested_within":
+		q.TestedWithin = p.duration(key, value)
 	case "revoke_margin":
 		q.RevokeMargin = p.duration(key, value)
 	default:
+		if label, ok := strings.CutPrefix(key, notPrefix); ok && label != "" {
+			if q.ExcludeLabels == nil {
+				q.ExcludeLabels = map[string]string{}
+			}
+			q.ExcludeLabels[label] = value
+			return
+		}
 		if q.Labels == nil {
 			q.Labels = map[string]string{}
 		}

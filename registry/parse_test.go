@@ -16,6 +16,8 @@ func TestParseQuery(t *testing.T) {
 		"kernel__gte=6.1&docker__lt=27":                                              `docker="deb: < 27" kernel="deb: >= 6.1"`,
 		"suite=a&suite=b&exclude=ami-1&max_age=720h&revoke_margin=24h":               "suites=a,b exclude=ami-1 max_age=720h0m0s revoke_margin=24h0m0s",
 		"cloud=aws&region=eu-west-1&account=123456789012&status=revoked":             "cloud=aws region=eu-west-1 account=123456789012 status=revoked",
+		"package=openssl+>%3D+3.0.14&package=!telnetd&tested_within=168h":            `package="openssl >= 3.0.14" package="!telnetd" tested_within=168h0m0s`,
+		"not.quarantine=true&ancestor.application=debian&ancestor.version__gte=12.8": `not.quarantine=true ancestor=(application=debian version="semver: >= 12.8")`,
 		"": "any image",
 	} {
 		q, err := registry.ParseQuery(text)
@@ -47,6 +49,10 @@ func TestParseQueryMistakes(t *testing.T) {
 		"application=%zz":            "is not of the form",
 		"application=a;release=b":    "is not of the form",
 		"version=x&application=&a=b": "application has no value",
+		"package=>=3":                "names no package",
+		"ancestor.version=latest":    `ancestor: version: version constraint "latest"`,
+		"tested_within=1":            `tested_within is "1"`,
+		"ancestor.application=":      "ancestor: application has no value",
 	} {
 		if q, err := registry.ParseQuery(text); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s is read as %q, %v; want an error with %q", text, q, err, want)

@@ -44,6 +44,21 @@ type Query struct {
 	// Suites must have results, and the newest of each must have passed.
 	Suites []string
 
+	// TestedWithin, when not 0, is how long ago the tests may have been run: the
+	// newest result of each of Suites, or of every suite when it names none.
+	TestedWithin time.Duration
+
+	// Packages are conditions on what is installed. An image of which that is
+	// not recorded meets none.
+	Packages []PackageCondition
+
+	// Ancestors are what the lineage must have: for each of these queries, one
+	// ancestor at least that meets it.
+	Ancestors []Query
+
+	// ExcludeLabels are labels that the image must not have with these values.
+	ExcludeLabels map[string]string
+
 	// Exclude are images, by registry id or as their cloud names them, that
 	// the wanted image is not and was not baked from, at any depth.
 	Exclude []string
@@ -78,6 +93,17 @@ func (q Query) Validate() error {
 	if q.RevokeMargin < 0 {
 		errs = append(errs, fmt.Errorf("the margin before a revocation %s is negative", q.RevokeMargin))
 	}
+	if q.TestedWithin < 0 {
+		errs = append(errs, fmt.Errorf("the age of the tests %s is negative", q.TestedWithin))
+	}
+	for _, a := range q.Ancestors {
+		if err := a.Validate(); err != nil {
+			errs = append(errs, fmt.Errorf("of the ancestor: %w", err))
+		}
+		if a.String() == (Query{}).String() {
+			errs = append(errs, errors.New("of the ancestor nothing is asked"))
+		}
+	}
 	return errors.Join(errs...)
 }
 
@@ -104,6 +130,12 @@ func (q Query) String() string {
 	for _, key := range slices.Sorted(maps.Keys(q.LabelVersions)) {
 		parts = append(parts, fmt.Sprintf("%s=%q", key, q.LabelVersions[key]))
 	}
+	for _, c := range q.Packages {
+		parts = append(parts, fmt.Sprintf("package=%q", c))
+	}
+	for _, key := range slices.Sorted(maps.Keys(q.ExcludeLabels)) {
+		parts = append(parts, fmt.Sprintf("not.%s=%s", key, q.ExcludeLabels[key]))
+	}
 	add("cloud", q.Cloud)
 	add("region", q.Region)
 	add("account", q.Account)
@@ -117,6 +149,12 @@ func (q Query) String() string {
 	}
 	if q.RevokeMargin != 0 {
 		add("revoke_margin", q.RevokeMargin.String())
+	}
+	if q.TestedWithin != 0 {
+		add("tested_within", q.TestedWithin.String())
+	}
+	for _, a := range q.Ancestors {
+		parts = append(parts, "ancestor=("+a.String()+")")
 	}
 	if len(parts) == 0 {
 		return "any image"
@@ -172,6 +210,14 @@ func (q Query) onImage(now time.Time) []test {
 			return ""
 		})
 	}
+	for _, key := range slices.Sorted(maps.Keys(q.ExcludeLabels)) {
+		tests = append(tests, func(v View) string {
+			if got, ok := v.Labels[key]; ok && got == q.ExcludeLabels[key] {
+				return fmt.Sprintf("label %s is %s, which is excluded", key, orNone(got))
+			}
+			return ""
+		})
+	}
 	if q.MaxAge != 0 {
 		tests = append(tests, func(v View) string {
 			if age := now.Sub(v.CreatedAt); age > q.MaxAge {
@@ -215,6 +261,9 @@ func (q Query) onView(now time.Time) []test {
 	}
 	for _, suite := range q.Suites {
 		tests = append(tests, func(v View) string { return untested(v, suite) })
+	}
+	if q.TestedWithin != 0 {
+		tests = append(tests, func(v View) string { return q.stale(v, now) })
 	}
 	if q.Channel != "" {
 		tests = append(tests, func(v View) string {
@@ -295,6 +344,22 @@ func untested(v View, suite string) string {
 	return ""
 }
 
+// stale says which of the suites that count was run too long ago, or returns "".
+func (q Query) stale(v View, now time.Time) string {
+	if len(v.Suites) == 0 {
+		return "no test result is recorded"
+	}
+	for _, r := range v.Suites {
+		if len(q.Suites) > 0 && !slices.Contains(q.Suites, r.Suite) {
+			continue
+		}
+		if age := now.Sub(r.StartedAt); age > q.TestedWithin {
+			return fmt.Sprintf("suite %s was run %s ago, more than %s", r.Title(), age.Round(time.Second), q.TestedWithin)
+		}
+	}
+	return ""
+}
+
 // excluded tests the lineage of an image.
 func (q Query) excluded(v View) string {
 	for _, img := range append([]Image{v.Image}, v.Lineage.Ancestors...) {
@@ -349,26 +414,94 @@ func lacks(what string, err error) string {
 func isNotFound(err error) bool { return errors.Is(err, ErrNotFound) }
 
 // judge returns what the image lacks, "" for nothing, and how many conditions
-// it met before that. It reads the image's facts only when the image itself
-// is what is wanted.
+// it met before that. It reads the image's packages and facts only when the
+// image itself is what is wanted.
 func (r *Registry) judge(ctx context.Context, load *loader, q Query, img Image) (v View, missing string, met int, err error) {
 	v = View{Image: img}
-	for _, t := range q.onImage(r.now()) {
-		if missing = t(v); missing != "" {
+	try := func(tests []test) bool {
+		for _, t := range tests {
+			if missing = t(v); missing != "" {
+				return false
+			}
+			met++
+		}
+		return true
+	}
+	if !try(q.onImage(r.now())) {
+		return v, missing, met, nil
+	}
+	if len(q.Packages) > 0 {
+		list, known, err := load.packages(ctx, img, q.packageNames())
+		if err != nil {
+			return v, "", met, err
+		}
+		if !try(q.onPackages(list, known)) {
 			return v, missing, met, nil
 		}
-		met++
 	}
 	if v, err = r.view(ctx, load, img); err != nil {
 		return v, "", met, err
 	}
-	for _, t := range q.onView(r.now()) {
-		if missing = t(v); missing != "" {
-			return v, missing, met, nil
+	if !try(q.onView(r.now())) {
+		return v, missing, met, nil
+	}
+	for _, wanted := range q.Ancestors {
+		if missing, err = r.judgeAncestors(ctx, load, wanted, v); missing != "" || err != nil {
+			return v, missing, met, err
 		}
 		met++
 	}
 	return v, "", met, nil
+}
+
+// judgeAncestors says why no ancestor of v is what q wants, or returns "". It
+// names what the one lacks that is nearest to it.
+func (r *Registry) judgeAncestors(ctx context.Context, load *loader, q Query, v View) (string, error) {
+	if len(v.Lineage.Ancestors) == 0 {
+		return fmt.Sprintf("none of its ancestors is registered, and so none is %s", q), nil
+	}
+	best, why := -1, ""
+	for _, ancestor := range v.Lineage.Ancestors {
+		_, missing, met, err := r.judge(ctx, load, q, ancestor)
+		if err != nil || missing == "" {
+			return "", err
+		}
+		if met > best {
+			best, why = met, fmt.Sprintf("of its ancestor %s, %s", ancestor, missing)
+		}
+	}
+	return why, nil
+}
+
+// onPackages are the conditions of q on what is installed.
+func (q Query) onPackages(list PackageList, known bool) []test {
+	var tests []test
+	for _, c := range q.Packages {
+		tests = append(tests, func(View) string {
+			if !known {
+				return "its packages are not recorded"
+			}
+			return errorText(c.Check(list))
+		})
+	}
+	return tests
+}
+
+// packageNames are the names of the packages that q has conditions on.
+func (q Query) packageNames() []string {
+	var names []string
+	for _, c := range q.Packages {
+		name, _ := splitPackageName(c.name)
+		names = append(names, name)
+	}
+	return names
+}
+
+func errorText(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
 }
 
 // coarse is what a store can sort out for q.

@@ -18,11 +18,33 @@ func constraint(t *testing.T, s string, scheme registry.Scheme) registry.Constra
 	return c
 }
 
+func conditions(t *testing.T, texts ...string) []registry.PackageCondition {
+	t.Helper()
+	var list []registry.PackageCondition
+	for _, text := range texts {
+		c, err := registry.ParsePackageCondition(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		list = append(list, c)
+	}
+	return list
+}
+
+func (b *bench) packages(list registry.PackageList) (digest string) {
+	b.t.Helper()
+	digest, err := b.RecordPackages(b.t.Context(), list)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return digest
+}
+
 // stocked returns a registry of some images, oldest first:
 //
 //	foundation 12.8           tested
-//	base 1.4.0                tested, promoted to stable, kernel 6.1.0-18, eu-west-1 as well
-//	base 1.4.1                tested, kernel 6.1.0-21, environment prod
+//	base 1.4.0                tested, promoted to stable, kernel 6.1.0-18, eu-west-1 as well, openssl 3.0.14
+//	base 1.4.1                tested, kernel 6.1.0-21, environment prod, openssl 3.0.11, telnetd
 //	base 1.5.0                rejected
 //	base 1.5.1                untested
 //	base 1.3.9                tested, arm64: a fix to an old version
@@ -35,6 +57,7 @@ func stocked(t *testing.T) *bench {
 	one := image("base 1.4.0", "ami-foundation-12.8")
 	one.Labels = map[string]string{"kernel": "6.1.0-18", "team": "a"}
 	one.Artifacts[0].Account = "111111111111"
+	one.Packages = b.packages(debs("openssl 3.0.14-1~deb12u2"))
 	one.Artifacts = append(one.Artifacts, registry.Artifact{Ref: registry.Ref{Cloud: "local", Region: "eu-west-1", ID: "ami-eu"}})
 	one = b.add(one, passed("base"), passed("cis"))
 	if _, err := b.Promote(t.Context(), one.ID, "stable", 0, ""); err != nil {
@@ -43,6 +66,7 @@ func stocked(t *testing.T) *bench {
 
 	two := image("base 1.4.1", "ami-foundation-12.8")
 	two.Labels, two.Environment = map[string]string{"kernel": "6.1.0-21", "team": "b"}, "prod"
+	two.Packages = b.packages(debs("openssl 3.0.11-1", "telnetd 1"))
 	b.add(two, passed("base"))
 	b.add(image("base 1.5.0", "ami-foundation-12.8"), failed("base"))
 	b.add(image("base 1.5.1", "ami-foundation-12.8"))
@@ -87,6 +111,18 @@ func TestFind(t *testing.T) {
 		{"without itself", base(func(q *registry.Query) { q.Exclude = []string{"ami-base-1.3.9"} }), "1.4.1", ""},
 		{"without an ancestor", base(func(q *registry.Query) { q.Exclude = []string{"ami-foundation-12.8"} }), "1.3.9", ""},
 		{"without an ancestor that is not registered", base(func(q *registry.Query) { q.Exclude = []string{"local/us-east-1/ami-vendor"} }), "1.4.1", ""},
+		{"with a package", base(func(q *registry.Query) { q.Packages = conditions(t, "openssl >= 3.0.14") }), "1.4.0", ""},
+		{"without a package", base(func(q *registry.Query) { q.Packages = conditions(t, "!telnetd", "openssl") }), "1.4.0", ""},
+		{"with an ancestor of a version", registry.Query{Application: "shop", Ancestors: []registry.Query{
+			{Application: "base", Version: constraint(t, "~> 1.4.0", registry.Semver), Channel: "stable"}, {Layer: "foundation"},
+		}}, "1", ""},
+		{"with an ancestor that has a package", registry.Query{Application: "shop", Ancestors: []registry.Query{
+			{Packages: conditions(t, "openssl >= 3")},
+		}}, "1", ""},
+		{"without a label", base(func(q *registry.Query) {
+			q.Arch, q.ExcludeLabels = "x86_64", map[string]string{"team": "b"}
+		}), "1.4.0", ""},
+		{"tested lately", base(func(q *registry.Query) { q.TestedWithin = 2*time.Minute + time.Second + time.Minute }), "1.3.9", ""},
 		{"by layer alone", registry.Query{Layer: "foundation", AtLeast: registry.StatusTested}, "12.8", ""},
 		{"of an exact status", registry.Query{Application: "base", Status: registry.StatusRejected}, "1.5.0", ""},
 
@@ -111,6 +147,36 @@ func TestFind(t *testing.T) {
 		},
 		{"label missing", base(func(q *registry.Query) { q.Labels = map[string]string{"tier": "1"} }), "", "it has no label tier"},
 		{"label differs", base(func(q *registry.Query) { q.Environment, q.Labels = "prod", map[string]string{"team": "c"} }), "", "label team is b, not c"},
+		{
+			"package too old", base(func(q *registry.Query) {
+				q.Environment, q.Packages = "prod", conditions(t, "openssl >= 3.0.14")
+			}), "", "package openssl is 3.0.11-1, not >= 3.0.14",
+		},
+		{
+			"package unknown", base(func(q *registry.Query) { q.Arch, q.Packages = "arm64", conditions(t, "!telnetd") }),
+			"", "its packages are not recorded",
+		},
+		{
+			"package excluded", base(func(q *registry.Query) { q.Environment, q.Packages = "prod", conditions(t, "!telnetd") }),
+			"", "it has package telnetd 1 (amd64)",
+		},
+		{
+			"ancestor of another version", registry.Query{Application: "shop", Ancestors: []registry.Query{
+				{Application: "base", Version: constraint(t, ">= 1.4.1", registry.Semver)},
+			}}, "", "of its ancestor base 1.4.0 (ami-base-1.4.0), version 1.4.0 is not >= 1.4.1",
+		},
+		{
+			"ancestor unknown", base(func(q *registry.Query) { q.Arch, q.Ancestors = "arm64", []registry.Query{{Layer: "foundation"}} }),
+			"", "none of its ancestors is registered, and so none is layer=foundation",
+		},
+		{
+			"label excluded", base(func(q *registry.Query) { q.Environment, q.ExcludeLabels = "prod", map[string]string{"team": "b"} }),
+			"", "label team is b, which is excluded",
+		},
+		{
+			"tests too old", base(func(q *registry.Query) { q.Environment, q.TestedWithin = "prod", time.Second }),
+			"", "suite base was run 5m0s ago, more than 1s",
+		},
 		{"region", base(func(q *registry.Query) { q.Cloud, q.Region = "local", "us-west-2" }), "", "it is in local/us-east-1, not in local/us-west-2"},
 		{"account", base(func(q *registry.Query) { q.Cloud, q.Region, q.Account = "local", "us-east-1", "2" }), "", "of account not set, not in local/us-east-1 of account 2"},
 		{"channel", base(func(q *registry.Query) { q.Channel = "beta" }), "", "it is not the head of channel beta"},

@@ -70,9 +70,10 @@ type Store interface {
 	// It returns ErrExists when the image's id or one of its artifacts is
 	// recorded, ErrConflict when the channel's revision is not one more than
 	// the stored one (1 for a channel that does not exist), ErrNotFound when a
-	// result, a mark or a channel is of an image that is not recorded.
-	// Results, marks and events whose id is recorded already are left as they
-	// are, without an error: they were sent again.
+	// result, a mark or a channel is of an image that is not recorded, or an
+	// image has packages that are not. Results, marks and events whose id is
+	// recorded already are left as they are, without an error: they were sent
+	// again. So is a list of packages whose digest is.
 	Commit(ctx context.Context, c Change) error
 
 	// Image returns the image with the given id, or ErrNotFound.
@@ -89,6 +90,10 @@ type Store interface {
 	// that does not exist, is not in the map.
 	Facts(ctx context.Context, ids ...string) (map[string]Facts, error)
 
+	// Packages returns the list of packages with a digest, or ErrNotFound. With
+	// names, it returns only the packages of these names, none perhaps.
+	Packages(ctx context.Context, digest string, names ...string) (PackageList, error)
+
 	// Channel returns the channel of a line by name, or ErrNotFound.
 	Channel(ctx context.Context, line Line, name string) (Channel, error)
 
@@ -102,11 +107,12 @@ type Store interface {
 
 // Change is what is stored in one go.
 type Change struct {
-	Image   *Image // a new image; nil for none
-	Results []TestResult
-	Marks   []Mark
-	Channel *Channel // the channel as it shall be, its revision one more than it was
-	Events  []Event
+	Packages *PackageList // kept once, under its digest
+	Image    *Image       // a new image; nil for none
+	Results  []TestResult
+	Marks    []Mark
+	Channel  *Channel // the channel as it shall be, its revision one more than it was
+	Events   []Event
 }
 
 // Filter is a coarse condition on images. Fields that are empty let everything

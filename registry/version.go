@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/Masterminds/semver/v3"
+	apk "github.com/knqyf263/go-apk-version"
 	deb "github.com/knqyf263/go-deb-version"
 	rpm "github.com/knqyf263/go-rpm-version"
 )
@@ -27,10 +28,13 @@ const (
 
 	// RPM is rpm's order (rpm-version(7)): 1.4.0~rc1 < 1.4.0 < 1.4.0^git1.
 	RPM Scheme = "rpm"
+
+	// APK is the order of Alpine's apk: 1.4.0_rc1 < 1.4.0 < 1.4.0-r1.
+	APK Scheme = "apk"
 )
 
 // Schemes lists the schemes.
-func Schemes() []Scheme { return []Scheme{Semver, Deb, RPM} }
+func Schemes() []Scheme { return []Scheme{Semver, Deb, RPM, APK} }
 
 // Compare returns -1, 0 or 1 as a is older than, as old as or newer than b. It
 // returns an error when one of them is no version in s.
@@ -64,6 +68,13 @@ func (s Scheme) Compare(a, b string) (int, error) {
 			}
 		}
 		return rpm.NewVersion(a).Compare(rpm.NewVersion(b)), nil
+	case APK:
+		va, errA := apk.NewVersion(a)
+		vb, errB := apk.NewVersion(b)
+		if err := cmp.Or(notAVersion(s, a, errA), notAVersion(s, b, errB)); err != nil {
+			return 0, err
+		}
+		return sign(va.Compare(vb)), nil
 	}
 	return 0, fmt.Errorf("%q is no order of versions; choose among %v", s, Schemes())
 }
@@ -162,36 +173,41 @@ func parseTerm(s string) (term, error) {
 // it does not meet.
 func (c Constraint) Check(version string) error {
 	for _, t := range c.terms {
-		order, err := c.scheme.Compare(version, t.version)
+		met, err := t.met(c.scheme, version)
 		if err != nil {
 			return err
-		}
-		met := false
-		switch t.op {
-		case "=":
-			met = order == 0
-		case "!=":
-			met = order != 0
-		case ">":
-			met = order > 0
-		case ">=":
-			met = order >= 0
-		case "<":
-			met = order < 0
-		case "<=":
-			met = order <= 0
-		case "~>":
-			below, err := c.scheme.Compare(version, nextOf(t.version))
-			if err != nil {
-				return err
-			}
-			met = order >= 0 && below < 0
 		}
 		if !met {
 			return fmt.Errorf("%s is not %s %s", version, t.op, t.version)
 		}
 	}
 	return nil
+}
+
+// met reports whether version meets t in the order of a scheme.
+func (t term) met(scheme Scheme, version string) (bool, error) {
+	order, err := scheme.Compare(version, t.version)
+	if err != nil {
+		return false, err
+	}
+	switch t.op {
+	case "=":
+		return order == 0, nil
+	case "!=":
+		return order != 0, nil
+	case ">":
+		return order > 0, nil
+	case ">=":
+		return order >= 0, nil
+	case "<":
+		return order < 0, nil
+	case "<=":
+		return order <= 0, nil
+	case "~>":
+		below, err := scheme.Compare(version, nextOf(t.version))
+		return order >= 0 && below < 0, err
+	}
+	return false, fmt.Errorf("%q is no operator", t.op)
 }
 
 // nextOf returns the first version that "~> v" excludes: v with its last part

@@ -41,6 +41,7 @@ type transaction struct {
 	items  []types.TransactWriteItem
 	broken []error         // by item: what its condition stands for
 	wanted map[string]bool // images that are checked, or made here
+	lists  []string        // digests of the lists of packages that are made here
 }
 
 func (t *transaction) add(item types.TransactWriteItem, broken error) {
@@ -81,6 +82,11 @@ func (t *transaction) want(image string) {
 }
 
 func (s *Store) compose(ctx context.Context, t *transaction, c registry.Change) error {
+	if c.Packages != nil {
+		if err := t.packages(*c.Packages); err != nil {
+			return err
+		}
+	}
 	if c.Image != nil {
 		if err := t.image(*c.Image); err != nil {
 			return err
@@ -110,6 +116,7 @@ func (t *transaction) image(img registry.Image) error {
 		return err
 	}
 	t.wanted[img.ID] = true
+	t.wantPackages(img.Packages)
 	t.put(imageKey(img.ID).with(record), absent, nil, fmt.Errorf("image %s %w", img.ID, registry.ErrExists))
 	for _, a := range img.Artifacts {
 		i := artifactKey(a.Ref).item()

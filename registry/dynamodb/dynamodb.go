@@ -17,6 +17,7 @@
 //	image#ID             fact#channel#HASH     a channel that it is the head of
 //	channel#HASH         channel               a channel; the hash is of line and name
 //	artifact#IMAGE-ID    CLOUD#REGION          which image has this artifact
+//	packages#DIGEST      list                  a list of packages, compressed
 //	index#…              CREATED-AT#ID         an image in the order of its age
 //	history#ID, history  EVENT-ID              events of one change, of an image and of all
 //	registry             format                the version of this layout

@@ -62,6 +62,8 @@ func channelHash(line registry.Line, name string) (string, error) {
 	return hex.EncodeToString(sum[:]), nil
 }
 
+func packagesKey(digest string) key { return key{join("packages", digest), "list"} }
+
 func channelKey(hash string) key { return key{join("channel", hash), "channel"} }
 
 func historyOf(image string) string {

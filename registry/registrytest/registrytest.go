@@ -44,6 +44,8 @@ func Run(t *testing.T, open func(t *testing.T) registry.Store, opts ...Option) {
 		{"images come newest first", newestFirst},
 		{"long scans lose and repeat nothing", longScan},
 		{"filters let through what meets all of them", filters},
+		{"a list of packages is kept once, and comes back by its digest", packages},
+		{"an image has packages that are recorded", packagesFirst},
 		{"facts come back by image, in order", facts},
 		{"facts need an image", factsNeedImage},
 		{"facts that are sent again change nothing", factsAgain},
@@ -259,6 +261,70 @@ func filters(t *testing.T, s registry.Store) {
 	} {
 		wantEqual(t, test.name, test.want, ids(t, s, test.filter))
 	}
+}
+
+// packageList is a list of packages, against the order that it is kept in.
+func packageList() registry.PackageList {
+	return registry.PackageList{Distro: "debian", Release: "12", Packages: []registry.Package{
+		{Type: registry.PackageDeb, Name: "openssl", Version: "3.0.14-1~deb12u2", Arch: "amd64"},
+		{Type: registry.PackageDeb, Name: "libc6", Version: "2.36-9+deb12u7", Arch: "i386", Source: "glibc"},
+		{Type: registry.PackageDeb, Name: "libc6", Version: "2.36-9+deb12u7", Arch: "amd64", Source: "glibc"},
+		{Type: registry.PackageRPM, Name: "kernel", Version: "6.1.0-2.el9"},
+	}}
+}
+
+func packages(t *testing.T, s registry.Store) {
+	list := packageList()
+	_, err := s.Packages(t.Context(), list.Digest())
+	wantError(t, "Packages", err, registry.ErrNotFound)
+	for range 2 {
+		commit(t, s, registry.Change{Packages: &list})
+	}
+	got, err := s.Packages(t.Context(), list.Digest())
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantEqual(t, "packages", list.Sorted(), got)
+	wantEqual(t, "digest", list.Digest(), got.Digest())
+
+	// Another list shares packages with it.
+	other := packageList()
+	other.Packages = other.Packages[:2]
+	other.Packages[0].Version = "3.0.15-1"
+	commit(t, s, registry.Change{Packages: &other})
+	for _, test := range []struct {
+		names []string
+		want  []string
+	}{
+		{[]string{"openssl"}, []string{"openssl 3.0.15-1 (amd64)"}},
+		{[]string{"libc6", "openssl", "none"}, []string{"libc6 2.36-9+deb12u7 (i386)", "openssl 3.0.15-1 (amd64)"}},
+		{[]string{"kernel"}, nil},
+		{[]string{""}, nil},
+	} {
+		got, err := s.Packages(t.Context(), other.Digest(), test.names...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var names []string
+		for _, p := range got.Packages {
+			names = append(names, p.String())
+		}
+		wantEqual(t, fmt.Sprintf("packages of %q", test.names), test.want, names)
+		wantEqual(t, "distro", "debian", got.Distro)
+	}
+}
+
+func packagesFirst(t *testing.T, s registry.Store) {
+	img, list := image(1), packageList()
+	img.Packages = list.Digest()
+	wantError(t, "Commit", s.Commit(t.Context(), registry.Change{Image: &img}), registry.ErrNotFound)
+	wantEqual(t, "images", []string{}, ids(t, s, registry.Filter{}))
+	commit(t, s, registry.Change{Image: &img, Packages: &list})
+	got, err := s.Image(t.Context(), img.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantEqual(t, "image", img, got)
 }
 
 func facts(t *testing.T, s registry.Store) {

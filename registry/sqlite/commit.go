@@ -23,6 +23,11 @@ func (s *Store) Commit(ctx context.Context, c registry.Change) error {
 }
 
 func write(ctx context.Context, tx *sql.Tx, c registry.Change) error {
+	if c.Packages != nil {
+		if err := putPackages(ctx, tx, *c.Packages); err != nil {
+			return fmt.Errorf("packages: %w", err)
+		}
+	}
 	if c.Image != nil {
 		if err := putImage(ctx, tx, *c.Image); err != nil {
 			return err
@@ -56,6 +61,11 @@ func putImage(ctx context.Context, tx *sql.Tx, img registry.Image) error {
 		return fmt.Errorf("image %s %w", img.ID, registry.ErrExists)
 	} else if !errors.Is(err, registry.ErrNotFound) {
 		return err
+	}
+	if img.Packages != "" {
+		if _, err := listOf(ctx, tx, img.Packages); err != nil {
+			return err
+		}
 	}
 	record, err := encode(img)
 	if err != nil {

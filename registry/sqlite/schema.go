@@ -73,6 +73,31 @@ CREATE TABLE events (
 	record TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX events_of_image ON events (image, id);
+`, `
+-- A list of packages is kept once for all images that have exactly these, and a
+-- package once for all lists that it is in.
+CREATE TABLE package_lists (
+	id      INTEGER PRIMARY KEY,
+	digest  TEXT NOT NULL UNIQUE,
+	distro  TEXT NOT NULL,
+	release TEXT NOT NULL
+) STRICT;
+
+CREATE TABLE packages (
+	id      INTEGER PRIMARY KEY,
+	name    TEXT NOT NULL,
+	version TEXT NOT NULL,
+	arch    TEXT NOT NULL,
+	type    TEXT NOT NULL,
+	source  TEXT NOT NULL,
+	UNIQUE (name, version, arch, type, source)
+) STRICT;
+
+CREATE TABLE package_entries (
+	list    INTEGER NOT NULL REFERENCES package_lists (id),
+	package INTEGER NOT NULL REFERENCES packages (id),
+	PRIMARY KEY (list, package)
+) STRICT, WITHOUT ROWID;
 `}
 
 // prepare checks that db is a registry that this release understands, and
@@ -102,7 +127,11 @@ func (s *Store) prepare(ctx context.Context) error {
 	case version == len(migrations):
 		return nil
 	case s.readOnly:
-		return fmt.Errorf("it has the older format %d; run `bakery images ls` once as a user who may write it", version)
+		writable, err := Open(ctx, s.path)
+		if err != nil {
+			return fmt.Errorf("it has the older format %d and cannot be brought up to date: %w", version, err)
+		}
+		return writable.Close()
 	}
 	return s.migrate(ctx)
 }
