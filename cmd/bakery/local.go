@@ -161,10 +161,14 @@ func newLocalList() *cobra.Command {
 	return cmd
 }
 
+// tagList lists the tags that a person gave. The suite's own, a dozen for each
+// image, are what `bakery images show` has in words; JSON has them all.
 func tagList(tags map[string]string) string {
 	var all []string
 	for _, key := range slices.Sorted(maps.Keys(tags)) {
-		all = append(all, key+"="+tags[key])
+		if !strings.HasPrefix(key, "bakery:") {
+			all = append(all, key+"="+tags[key])
+		}
 	}
 	return strings.Join(all, ",")
 }
