@@ -311,7 +311,7 @@ func TestRpmRoot(t *testing.T) {
 		"garbage, broken": "exit 1\n",
 	} {
 		t.Run(name, func(t *testing.T) {
-			writeTestFile(t, filepath.Join(root, "bin/rpm"), "#!/bin/sh\nprintf 'shop\\tnoarch\\t3:1.4-2.el9\\n'\n"+script, 0o755)
+			writeTestFile(t, filepath.Join(root, "bin/rpm"), "#!/bin/sh\nprintf 'shop\\tnoarch\\t3:1.4-2.el9\\tshop-suite-1.4-2.el9.src.rpm\\n'\n"+script, 0o755)
 			before := treeDigest(t, root)
 			results, _ := runText(t, Target{Shell: inRoot(root), Mounted: true}, `
 package "shop" { version = ">= 3:1.4, < 3:1.5" }

@@ -26,6 +26,7 @@ type packageDatabase struct {
 // installed is one package.
 type installed struct {
 	version, arch string
+	source        string // its source package, where it says one
 	status        string // dpkg's state word, "installed" for the others when all is well
 	held          bool
 }
@@ -70,8 +71,8 @@ func (f *facts) readPackages(fr frame) {
 	f.packages.databases = append(f.packages.databases, db)
 }
 
-// parseDpkg reads the Package, Status, Version and Architecture fields of
-// dpkg's status file; other lines are skipped.
+// parseDpkg reads the Package, Status, Version, Architecture and Source fields
+// of dpkg's status file; other lines are skipped.
 func parseDpkg(data string) map[string][]installed {
 	packages := map[string][]installed{}
 	name, current := "", installed{}
@@ -105,13 +106,15 @@ func parseDpkg(data string) map[string][]installed {
 			current.version = value
 		case "Architecture":
 			current.arch = value
+		case "Source":
+			current.source = value
 		}
 	}
 	add()
 	return packages
 }
 
-// parseApk reads the P, V and A lines of apk's installed database.
+// parseApk reads the P, V, A and o lines of apk's installed database.
 func parseApk(data string) map[string][]installed {
 	packages := map[string][]installed{}
 	name := ""
@@ -124,33 +127,51 @@ func parseApk(data string) map[string][]installed {
 		case "P":
 			name = value
 			packages[name] = append(packages[name], installed{status: "installed"})
-		case "V", "A":
+		case "V", "A", "o":
 			if name == "" {
 				continue
 			}
 			last := &packages[name][len(packages[name])-1]
-			if key == "V" {
+			switch key {
+			case "V":
 				last.version = value
-			} else {
+			case "A":
 				last.arch = value
+			case "o":
+				last.source = value
 			}
 		}
 	}
 	return packages
 }
 
-// parseRpm reads lines of name, architecture and [epoch:]version-release with
-// tabs between them. gpg-pubkey entries are keys, no packages.
+// parseRpm reads lines of name, architecture, [epoch:]version-release and source
+// rpm with tabs between them. gpg-pubkey entries are keys, no packages.
 func parseRpm(data string) map[string][]installed {
 	packages := map[string][]installed{}
 	for line := range strings.Lines(data) {
 		fields := strings.Split(strings.TrimSuffix(line, "\n"), "\t")
-		if len(fields) != 3 || fields[0] == "" || fields[0] == "gpg-pubkey" {
+		if len(fields) != 4 || fields[0] == "" || fields[0] == "gpg-pubkey" {
 			continue
 		}
-		packages[fields[0]] = append(packages[fields[0]], installed{version: fields[2], arch: fields[1], status: "installed"})
+		packages[fields[0]] = append(packages[fields[0]],
+			installed{version: fields[2], arch: fields[1], source: sourceOfRpm(fields[3]), status: "installed"})
 	}
 	return packages
+}
+
+// sourceOfRpm returns the name of the source package from the name of its file,
+// NAME-VERSION-RELEASE.src.rpm; "" when it is none.
+func sourceOfRpm(file string) string {
+	name, ok := strings.CutSuffix(file, ".rpm")
+	for range 2 {
+		cut := strings.LastIndexByte(name, '-')
+		if !ok || cut <= 0 {
+			return ""
+		}
+		name = name[:cut]
+	}
+	return name
 }
 
 // database returns the record that counts: the image's own when it has several,

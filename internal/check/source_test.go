@@ -57,9 +57,12 @@ func TestParseApkAndRpm(t *testing.T) {
 	if diff := cmp.Diff(want, got, cmp.AllowUnexported(installed{})); diff != "" {
 		t.Errorf("apk (-want +got):\n%s", diff)
 	}
-	got = parseRpm("kernel\tx86_64\t6.1.1-1\nkernel\tx86_64\t6.1.2-1\ngpg-pubkey\t(none)\t1-2\nbind\tx86_64\t32:9.16-1\nwarning: x\n")
+	got = parseRpm("kernel\tx86_64\t6.1.1-1\tkernel-6.1.1-1.src.rpm\nkernel\tx86_64\t6.1.2-1\tkernel-6.1.2-1.src.rpm\ngpg-pubkey\t(none)\t1-2\t(none)\nbind\tx86_64\t32:9.16-1\t\nwarning: x\n")
 	want = map[string][]installed{
-		"kernel": {{version: "6.1.1-1", arch: "x86_64", status: "installed"}, {version: "6.1.2-1", arch: "x86_64", status: "installed"}},
+		"kernel": {
+			{version: "6.1.1-1", arch: "x86_64", source: "kernel", status: "installed"},
+			{version: "6.1.2-1", arch: "x86_64", source: "kernel", status: "installed"},
+		},
 		"bind":   {{version: "32:9.16-1", arch: "x86_64", status: "installed"}},
 	}
 	if diff := cmp.Diff(want, got, cmp.AllowUnexported(installed{})); diff != "" {

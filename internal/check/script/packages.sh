@@ -3,7 +3,7 @@ packages() {
 	if [ -s /var/lib/dpkg/status ]; then
 		if [ -r /var/lib/dpkg/status ]; then
 			frame packages dpkg read
-			grep -E '^(Package|Status|Version|Architecture):' /var/lib/dpkg/status || frame packages dpkg broken
+			grep -E '^(Package|Status|Version|Architecture|Source):' /var/lib/dpkg/status || frame packages dpkg broken
 		else
 			frame packages dpkg denied
 		fi
@@ -16,7 +16,7 @@ packages() {
 	fi
 	if [ -s /lib/apk/db/installed ]; then
 		frame packages apk read
-		grep '^[PVA]:' /lib/apk/db/installed || frame packages apk broken
+		grep '^[PVAo]:' /lib/apk/db/installed || frame packages apk broken
 	fi
 	for f in /var/lib/rpm /usr/lib/sysimage/rpm /usr/share/rpm; do
 		if [ -s "$f/rpmdb.sqlite" ] || [ -s "$f/Packages.db" ] || [ -s "$f/Packages" ]; then
@@ -30,7 +30,7 @@ packages() {
 # So it gets a root that it cannot write to, or else a copy in memory; where no
 # namespace can be had it touches the files beside the database.
 rpms() {
-	format='%{NAME}\t%{ARCH}\t%|EPOCH?{%{EPOCH}:}|%{VERSION}-%{RELEASE}\n'
+	format='%{NAME}\t%{ARCH}\t%|EPOCH?{%{EPOCH}:}|%{VERSION}-%{RELEASE}\t%{SOURCERPM}\n'
 	query='exec rpm -qa --nosignature --nodigest --qf "$1"'
 	frame packages rpm read
 	unshare -m /bin/sh -c "mount -o remount,bind,ro none / && $query" sh "$format" 2>/dev/null && return
