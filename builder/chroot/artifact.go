@@ -19,6 +19,7 @@ import (
 // separated by commas, as amazon-ebs and amazon-chroot have it.
 type Artifact struct {
 	bake   handoff.Bake
+	listed string              // what it has installed, encoded
 	made   map[string][]string // snapshots by region that are the image's alone
 	client func(ctx context.Context) (*cloud.Client, error)
 	data   any // generated_data
@@ -35,8 +36,9 @@ func (b *bake) artifact() *Artifact {
 	}
 	slices.SortFunc(images, func(x, y handoff.Image) int { return strings.Compare(x.Region, y.Region) })
 	return &Artifact{
-		made: made,
-		data: b.state.Get("generated_data"),
+		made:   made,
+		listed: b.packages,
+		data:   b.state.Get("generated_data"),
 		client: func(ctx context.Context) (*cloud.Client, error) {
 			return b.config.Client(ctx, b.reportWait)
 		},
@@ -86,6 +88,8 @@ func (a *Artifact) State(name string) any {
 		return a.data
 	case handoff.StateKey:
 		return a.bake.State()
+	case handoff.PackagesKey:
+		return a.listed
 	case registryimage.ArtifactStateURI:
 		return a.registryImages()
 	default:

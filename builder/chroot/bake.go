@@ -53,6 +53,7 @@ type bake struct {
 	device     string           // block device of the volume
 	mounted    *volume.Mounted  //
 	guests     *sandbox.Sandbox //
+	packages   string           // what the image has installed, encoded; empty when not known
 
 	volumeTags   map[string]string
 	snapshotTags map[string]string

@@ -73,6 +73,9 @@ func (b *bake) stopSandbox(ctx context.Context) error {
 // seal ends the guests and unmounts the root: from here on the volume holds
 // what the image will.
 func (b *bake) seal(ctx context.Context) error {
+	if err := b.takeInventory(ctx); err != nil {
+		return err
+	}
 	if err := b.stopSandbox(ctx); err != nil {
 		return err
 	}

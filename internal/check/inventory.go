@@ -23,12 +23,15 @@ type Inventory struct {
 
 // Installed is a package that is unpacked in an image.
 type Installed struct {
-	System  string // dpkg, rpm or apk
+	Type    string // deb, rpm or apk, as package URLs name package systems
 	Name    string
 	Version string // whole, with epoch and release
 	Arch    string // empty when the package system does not say
 	Source  string // name of its source package; empty when that is Name or not known
 }
+
+// packageTypes are the types of package URLs by package system.
+var packageTypes = map[string]string{"dpkg": "deb", "rpm": "rpm", "apk": "apk"}
 
 // ReadInventory asks the image for its packages, as its own package system has
 // recorded them, without changing the image. It returns ErrNoInventory when there
@@ -52,7 +55,7 @@ func ReadInventory(ctx context.Context, t Target) (*Inventory, error) {
 	inventory := &Inventory{Distro: f.os["ID"], Release: f.os["VERSION_ID"]}
 	for _, name := range slices.Sorted(maps.Keys(db.packages)) {
 		for _, p := range db.found(name) {
-			one := Installed{System: db.system, Name: name, Version: p.version, Arch: p.arch, Source: p.sourceName()}
+			one := Installed{Type: packageTypes[db.system], Name: name, Version: p.version, Arch: p.arch, Source: p.sourceName()}
 			if one.Source == name {
 				one.Source = ""
 			}

@@ -37,8 +37,8 @@ func TestReadInventory(t *testing.T) {
 		"apk": {
 			files: map[string]string{"lib/apk/db/installed": "P:libssl3\nV:3.3.1-r0\nA:x86_64\no:openssl\n\nP:musl\nV:1.2.5-r0\nA:x86_64\no:musl\n"},
 			want: &Inventory{Distro: "alpine", Release: "3.20.1", Packages: []Installed{
-				{System: "apk", Name: "libssl3", Version: "3.3.1-r0", Arch: "x86_64", Source: "openssl"},
-				{System: "apk", Name: "musl", Version: "1.2.5-r0", Arch: "x86_64"},
+				{Type: "apk", Name: "libssl3", Version: "3.3.1-r0", Arch: "x86_64", Source: "openssl"},
+				{Type: "apk", Name: "musl", Version: "1.2.5-r0", Arch: "x86_64"},
 			}},
 		},
 		"dpkg": {
@@ -46,8 +46,8 @@ func TestReadInventory(t *testing.T) {
 				"lib/apk/db/installed": "", "var/lib/dpkg/status": dpkgStatus, "etc/os-release": "ID=debian\nVERSION_ID=\"12\"\n",
 			},
 			want: &Inventory{Distro: "debian", Release: "12", Packages: []Installed{
-				{System: "dpkg", Name: "bash", Version: "5.2.15-2+b7", Arch: "amd64"},
-				{System: "dpkg", Name: "libc6", Version: "2.36-9+deb12u7", Arch: "amd64", Source: "glibc"},
+				{Type: "deb", Name: "bash", Version: "5.2.15-2+b7", Arch: "amd64"},
+				{Type: "deb", Name: "libc6", Version: "2.36-9+deb12u7", Arch: "amd64", Source: "glibc"},
 			}},
 		},
 		"rpm": {
@@ -56,7 +56,7 @@ func TestReadInventory(t *testing.T) {
 				"bin/rpm": "#!/bin/sh\nprintf 'libs\\tx86_64\\t1:3.0.8-1.amzn2023\\tshop-libs-3.0.8-1.amzn2023.src.rpm\\n'\nprintf 'gpg-pubkey\\t(none)\\t1-2\\t(none)\\n'\n",
 			},
 			want: &Inventory{Distro: "amzn", Release: "2023", Packages: []Installed{
-				{System: "rpm", Name: "libs", Version: "1:3.0.8-1.amzn2023", Arch: "x86_64", Source: "shop-libs"},
+				{Type: "rpm", Name: "libs", Version: "1:3.0.8-1.amzn2023", Arch: "x86_64", Source: "shop-libs"},
 			}},
 		},
 		"an interrupted dpkg": {

@@ -63,7 +63,7 @@ func TestParseApkAndRpm(t *testing.T) {
 			{version: "6.1.1-1", arch: "x86_64", source: "kernel", status: "installed"},
 			{version: "6.1.2-1", arch: "x86_64", source: "kernel", status: "installed"},
 		},
-		"bind":   {{version: "32:9.16-1", arch: "x86_64", status: "installed"}},
+		"bind": {{version: "32:9.16-1", arch: "x86_64", status: "installed"}},
 	}
 	if diff := cmp.Diff(want, got, cmp.AllowUnexported(installed{})); diff != "" {
 		t.Errorf("rpm (-want +got):\n%s", diff)

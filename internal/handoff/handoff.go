@@ -139,7 +139,7 @@ func ThisBuild(name string) Build { return Build{Run: os.Getenv(RunEnv), Name: n
 func (b Build) dir() (string, error) {
 	for what, part := range map[string]string{RunEnv: b.Run, "packer_build_name": b.Name} {
 		if part == "" || part == "." || part == ".." || strings.ContainsAny(part, "/\x00") {
-			return "", fmt.Errorf("hand over test results: %s is %q; run inside `packer build`", what, part)
+			return "", fmt.Errorf("%s is %q; run inside `packer build`", what, part)
 		}
 	}
 	return home.Path("runs", b.Run, b.Name)
@@ -147,26 +147,31 @@ func (b Build) dir() (string, error) {
 
 // Put hands over r for whoever registers the image of b.
 func (b Build) Put(r Result) error {
+	// The name orders results by time, so that Results returns them as they ran.
+	if err := b.hand(ulid.Make().String()+".json", r); err != nil {
+		return fmt.Errorf("hand over test results of %s: %w", r.Suite, err)
+	}
+	return nil
+}
+
+// hand writes a record for b into a file with the given name.
+func (b Build) hand(name string, record any) error {
 	dir, err := b.dir()
 	if err != nil {
 		return err
 	}
 	prune(filepath.Dir(filepath.Dir(dir)), time.Now().Add(-staleAfter))
-	data, err := json.Marshal(r)
+	data, err := json.Marshal(record)
 	if err != nil {
-		return fmt.Errorf("hand over test results of %s: %w", r.Suite, err)
+		return err
 	}
-	// The name orders results by time, so that Results returns them as they ran.
-	path := filepath.Join(dir, ulid.Make().String()+".json")
+	path := filepath.Join(dir, name)
 	err = put(path, data)
 	for again := 0; wentAway(err) && again < putAgain; again++ {
 		// Another bake of the build was done and has removed the empty folder.
 		err = put(path, data)
 	}
-	if err != nil {
-		return fmt.Errorf("hand over test results of %s: %w", r.Suite, err)
-	}
-	return nil
+	return err
 }
 
 // putAgain is how often a hand-over is tried again when its folder goes away
@@ -205,18 +210,25 @@ func (b Build) Results(bakeID string) ([]Result, error) {
 	return results, nil
 }
 
-// Done removes what [Build.Results] returns for the bake with the given id. It
-// leaves the results of other bakes: Packer gives all builds of one source
-// block the same name and runs them at once. It is no error when there is
-// nothing.
+// Done removes what [Build.Results] and [Build.Packages] return for the bake
+// with the given id. It leaves what is of other bakes: Packer gives all builds of
+// one source block the same name and runs them at once. It is no error when
+// there is nothing.
 func (b Build) Done(bakeID string) error {
 	files, err := b.files(bakeID)
 	if err != nil {
 		return fmt.Errorf("remove test results: %w", err)
 	}
+	paths, err := b.packageFiles(bakeID, func(Packages) {})
+	if err != nil {
+		return fmt.Errorf("remove the installed packages: %w", err)
+	}
 	for _, file := range files {
-		if err := os.Remove(file.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("remove test results: %w", err)
+		paths = append(paths, file.path)
+	}
+	for _, path := range paths {
+		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("remove what was handed over: %w", err)
 		}
 	}
 	dir, err := b.dir()

@@ -81,6 +81,9 @@ func (p *Provisioner) Provision(ctx context.Context, ui packersdk.Ui, comm packe
 	if err := p.handOver(report, data); err != nil {
 		ui.Error(fmt.Sprintf("Warning: the results are not handed over to bakery-lineage: %v", err))
 	}
+	if err := p.handOverPackages(ctx, comm, data); err != nil {
+		ui.Say(fmt.Sprintf("What is installed is not handed over to bakery-lineage: %v", err))
+	}
 	if !refused {
 		err = p.verdict(ui, report)
 	}
