@@ -88,6 +88,13 @@ func (r *Registry) resolve(ctx context.Context, load *loader, id string) (Image,
 		id, len(found), found[0].ID, found[1].ID)
 }
 
+// Ancestors returns the images that img was baked from, nearest first, as far as
+// the registry knows them. img need not be registered.
+func (r *Registry) Ancestors(ctx context.Context, img Image) ([]Image, error) {
+	chain, err := newLoader(r.store).lineage(ctx, img)
+	return chain.Ancestors, err
+}
+
 // Descendants returns an image, whose id is resolved as [Registry.Resolve]
 // does, and all that was baked from it.
 func (r *Registry) Descendants(ctx context.Context, id string) (Tree, error) {

@@ -60,17 +60,20 @@ func bill(img registry.Image, ancestors []registry.Image, list registry.PackageL
 		})
 		refs = append(refs, name)
 	}
-	return &cdx.BOM{
+	bill := &cdx.BOM{
 		BOMFormat: cdx.BOMFormat, SpecVersion: specVersion, Version: 1,
 		SerialNumber: uuid.NewSHA1(serials, []byte(img.ID+list.Digest())).URN(),
 		Metadata: &cdx.Metadata{
-			Timestamp: img.CreatedAt.UTC().Format(time.RFC3339),
 			Tools:     &cdx.ToolsChoice{Components: &[]cdx.Component{{Type: cdx.ComponentTypeApplication, Name: "bakery", Version: tool}}},
 			Component: &subject,
 		},
 		Components:   &components,
 		Dependencies: &[]cdx.Dependency{{Ref: subject.BOMRef, Dependencies: &refs}},
 	}
+	if !img.CreatedAt.IsZero() {
+		bill.Metadata.Timestamp = img.CreatedAt.UTC().Format(time.RFC3339)
+	}
+	return bill
 }
 
 // component is an image as CycloneDX has it.

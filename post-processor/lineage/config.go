@@ -57,6 +57,13 @@ type Config struct {
 	// does not return unless it is asked for.
 	RequireTests bool `mapstructure:"require_tests" required:"false"`
 
+	// Write a bill of materials of the image to this file, in CycloneDX's JSON:
+	// the installed packages with their package URLs, and the image's ancestors.
+	// What is installed is known of images that bakery-chroot has baked, and of
+	// others when a bakery-spec provisioner ran; otherwise this is an error, and
+	// nothing is registered.
+	SBOM string `mapstructure:"sbom" required:"false"`
+
 	// Write [tags](#tags) to the image and its snapshots, in every region.
 	// Defaults to `true` in the clouds `aws` and `local`; images elsewhere get
 	// none.

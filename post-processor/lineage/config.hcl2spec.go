@@ -47,6 +47,7 @@ type FlatConfig struct {
 	Labels                map[string]string       `mapstructure:"labels" required:"false" cty:"labels" hcl:"labels"`
 	Parent                *string                 `mapstructure:"parent" required:"false" cty:"parent" hcl:"parent"`
 	RequireTests          *bool                   `mapstructure:"require_tests" required:"false" cty:"require_tests" hcl:"require_tests"`
+	SBOM                  *string                 `mapstructure:"sbom" required:"false" cty:"sbom" hcl:"sbom"`
 	WriteTags             *bool                   `mapstructure:"write_tags" required:"false" cty:"write_tags" hcl:"write_tags"`
 	Registry              *string                 `mapstructure:"registry" required:"false" cty:"registry" hcl:"registry"`
 }
@@ -99,6 +100,7 @@ func (*FlatConfig) HCL2Spec() map[string]hcldec.Spec {
 		"labels":                        &hcldec.AttrSpec{Name: "labels", Type: cty.Map(cty.String), Required: false},
 		"parent":                        &hcldec.AttrSpec{Name: "parent", Type: cty.String, Required: false},
 		"require_tests":                 &hcldec.AttrSpec{Name: "require_tests", Type: cty.Bool, Required: false},
+		"sbom":                          &hcldec.AttrSpec{Name: "sbom", Type: cty.String, Required: false},
 		"write_tags":                    &hcldec.AttrSpec{Name: "write_tags", Type: cty.Bool, Required: false},
 		"registry":                      &hcldec.AttrSpec{Name: "registry", Type: cty.String, Required: false},
 	}

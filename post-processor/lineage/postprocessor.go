@@ -81,12 +81,24 @@ func (p *PostProcessor) register(ctx context.Context, ui packersdk.Ui, artifact 
 	if err != nil {
 		return err
 	}
+	list, err := p.packages(ctx, ui, reg, artifact, build, &img)
+	if err != nil {
+		return err
+	}
+	publish, discard, err := p.prepareSBOM(ctx, reg, img, list)
+	if err != nil {
+		return err
+	}
+	defer discard()
 	if err := p.tag(ctx, ui, &img); err != nil {
 		return err
 	}
 	img, created, err := reg.Register(ctx, img, results...)
 	if err != nil {
 		return err
+	}
+	if err := publish(); err != nil {
+		ui.Error(fmt.Sprintf("The image is registered, but its bill of materials is not written: %v; `bakery images sbom %s` writes it", err, img.ID))
 	}
 	if err := build.Done(facts.bake.ID); err != nil {
 		ui.Error(fmt.Sprintf("The image is registered, but its test results stay behind: %v", err))
@@ -195,7 +207,7 @@ func (p *PostProcessor) report(ctx context.Context, ui packersdk.Ui, reg *regist
 		verb = "Was registered before:"
 	}
 	ui.Say(fmt.Sprintf("%s %s %s as %s", verb, img.Application, img.Version, img.ID))
-	say := func(what, value string) { ui.Say(fmt.Sprintf("    %-7s %s", what+":", value)) }
+	say := func(what, value string) { ui.Say(fmt.Sprintf("    %-9s %s", what+":", value)) }
 	for _, a := range img.Artifacts {
 		say("image", a.String())
 	}
@@ -203,6 +215,9 @@ func (p *PostProcessor) report(ctx context.Context, ui packersdk.Ui, reg *regist
 	if err != nil {
 		ui.Error(fmt.Sprintf("The image is registered; its status could not be read: %v", err))
 		return
+	}
+	if img.Packages != "" {
+		say("packages", img.Packages)
 	}
 	switch {
 	case len(view.Lineage.Ancestors) > 0:
