@@ -83,8 +83,12 @@ func OpenForReading(ctx context.Context, spec string) (registry.Store, error) {
 }
 
 // Check tells whether [Open] would open or make the registry that spec stands
-// for, without making it.
+// for, as far as this machine knows: it makes nothing and contacts no service.
 func Check(ctx context.Context, spec string) error {
+	spec, err := Resolve(spec)
+	if err != nil || !strings.HasPrefix(spec, sqliteScheme) {
+		return err
+	}
 	store, err := OpenForReading(ctx, spec)
 	if errors.Is(err, registry.ErrNoRegistry) {
 		return nil

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/imagebakery/packer-plugin-bakery/internal/home"
@@ -77,20 +78,30 @@ func TestReadingCreatesNothing(t *testing.T) {
 	}
 }
 
-func TestCheckWantsATable(t *testing.T) {
+// Templates are validated where no table can be reached.
+func TestCheckContactsNoService(t *testing.T) {
 	for _, name := range []string{"AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"} {
 		t.Setenv(name, os.DevNull)
 	}
 	t.Setenv("AWS_ACCESS_KEY_ID", "test")
 	t.Setenv("AWS_SECRET_ACCESS_KEY", "test")
+	var calls atomic.Int32
 	// What DynamoDB says when there is no such table.
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		calls.Add(1)
 		w.Header().Set("Content-Type", "application/x-amz-json-1.0")
 		w.WriteHeader(http.StatusBadRequest)
 		_, _ = io.WriteString(w, `{"__type":"com.amazonaws.dynamodb.v20120810#ResourceNotFoundException","message":"Requested resource not found"}`)
 	}))
 	defer server.Close()
-	err := Check(t.Context(), "dynamodb://images?region=eu-west-1&endpoint="+url.QueryEscape(server.URL))
+	spec := "dynamodb://images?region=eu-west-1&endpoint=" + url.QueryEscape(server.URL)
+	if err := Check(t.Context(), spec); err != nil || calls.Load() != 0 {
+		t.Errorf("Check made %d calls and returned %v", calls.Load(), err)
+	}
+	if err := Check(t.Context(), "dynamodb://images"); err == nil {
+		t.Error("a table without a region is let through")
+	}
+	_, err := Open(t.Context(), spec)
 	if !errors.Is(err, dynamodb.ErrNoTable) || !strings.Contains(err.Error(), "bakery registry init") {
 		t.Errorf("error is %v, want ErrNoTable and the remedy", err)
 	}

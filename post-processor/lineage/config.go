@@ -109,7 +109,9 @@ func (c *Config) prepare() []error {
 // patience is how long a registry may take to answer before the bake.
 const patience = 30 * time.Second
 
-// checkRegistry finds out before the bake whether its image can be registered.
+// checkRegistry finds out before the bake whether its image can be registered,
+// as far as this machine knows: packer validate may run where no service can be
+// reached.
 func (c *Config) checkRegistry() error {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
