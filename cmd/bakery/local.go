@@ -34,7 +34,7 @@ It is kept in the folder "local" under $BAKERY_HOME.`,
 		Args: noSuchCommand,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newLocalImport(), newLocalList(), newLocalExport(), newLocalRemove(), newLocalServe())
+	cmd.AddCommand(newLocalImport(), newLocalList(), newLocalExport(), newLocalRemove(), newLocalServe(), newLocalLatency())
 	return cmd
 }
 
@@ -257,7 +257,7 @@ records that the image is gone, so that bakery-ancestor does not return it.`,
 }
 
 func newLocalServe() *cobra.Command {
-	var listen, region, latency string
+	var listen, region, latency, accessLog string
 	var faults []string
 	cmd := &cobra.Command{
 		Use:   "serve",
@@ -280,13 +280,23 @@ A fault is ACTION=KIND[:ARGUMENT][:COUNT[@FIRST]]:
 	flags.StringVar(&region, "region", localcloud.DefaultRegion, "region that the instance, this machine, runs in")
 	flags.StringVar(&latency, "latency", "none", "none, or aws for delays like those of the real service")
 	flags.StringArrayVar(&faults, "fault", nil, "make calls go wrong; may be repeated")
+	flags.StringVar(&accessLog, "access-log", "", "append a line of JSON for each request to this file")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if err := checkLoopback(listen); err != nil {
 			return usageError{err}
 		}
+		opts := []localcloud.Option{localcloud.WithRegion(region), localcloud.WithLatency(latency), localcloud.WithFaults(faults...)}
+		if accessLog != "" {
+			log, err := os.OpenFile(accessLog, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
+			if err != nil {
+				return fmt.Errorf("open the access log: %w", err)
+			}
+			defer log.Close()
+			opts = append(opts, localcloud.WithAccessLog(log))
+		}
 		return withLocalCloud(cmd.Context(), func(cloud *localcloud.Cloud) error {
 			return serve(cmd, cloud, listen, region)
-		}, localcloud.WithRegion(region), localcloud.WithLatency(latency), localcloud.WithFaults(faults...))
+		}, opts...)
 	}
 	return cmd
 }

@@ -38,6 +38,7 @@ type Cloud struct {
 	faults  faults
 	tokens  metadataTokens
 	behind  background
+	access  *accessLog
 	now     func() time.Time
 	logf    func(format string, args ...any)
 }

@@ -24,6 +24,7 @@ const maxRequest = 1 << 20
 // call is one request to an API, on its way through a handler.
 type call struct {
 	ctx       context.Context
+	service   string
 	region    string
 	action    string
 	requestID string
@@ -162,22 +163,34 @@ func isLoopback(hostport string) bool {
 	return err == nil && addr.IsLoopback()
 }
 
-// serve answers one request; an error means that no answer goes out.
+// serve answers one request and notes it; an error means that no answer goes out.
 func (c *Cloud) serve(w http.ResponseWriter, r *http.Request) error {
+	out := &statusWriter{ResponseWriter: w, status: http.StatusOK}
+	seen := Served{Began: time.Now(), Service: metadataService, Action: r.URL.Path}
+	var err error
 	if isMetadataPath(r.URL.Path) {
-		c.serveMetadata(w, r)
-		return nil
+		c.serveMetadata(out, r)
+	} else {
+		r.Body = io.NopCloser(io.LimitReader(r.Body, maxRequest))
+		err = c.serveQuery(out, r, &seen)
 	}
-	r.Body = io.NopCloser(io.LimitReader(r.Body, maxRequest))
-	return c.serveQuery(w, r)
+	if err == nil {
+		seen.Status = out.status
+	}
+	if logErr := c.access.note(seen, r); logErr != nil {
+		c.logf("access log: %v", logErr)
+	}
+	return err
 }
 
 // scopePattern finds key, region and service in a Signature Version 4 header.
 var scopePattern = regexp.MustCompile(`Credential=([^/,\s]+)/\d{8}/([a-z0-9-]+)/([a-z0-9-]+)/aws4_request`)
 
-func (c *Cloud) serveQuery(w http.ResponseWriter, r *http.Request) error {
+// serveQuery answers a request to one of the APIs and fills in what was seen.
+func (c *Cloud) serveQuery(w http.ResponseWriter, r *http.Request, seen *Served) error {
 	q := &call{ctx: r.Context(), requestID: uuid.NewString(), now: c.now()}
 	answer, namespace, err := c.query(q, r)
+	seen.Service, seen.Action, seen.Region, seen.RequestID = q.service, q.action, q.region, q.requestID
 	if errors.Is(err, errAnswerLost) {
 		return err
 	}
@@ -186,6 +199,7 @@ func (c *Cloud) serveQuery(w http.ResponseWriter, r *http.Request) error {
 	}
 	if err != nil {
 		api := asAPIError(err)
+		seen.Error = api.Code
 		c.logf("%s in %s: %v", q.action, q.region, err)
 		return writeXML(w, api.status(), xml.StartElement{Name: xml.Name{Local: "Response"}}, api.reply(q.requestID))
 	}
@@ -208,13 +222,13 @@ func (c *Cloud) query(q *call, r *http.Request) (answer any, namespace string, e
 	if scope == nil {
 		return nil, "", errorf("MissingAuthenticationToken", "Request is missing Authentication Token")
 	}
-	q.action, q.region = r.Form.Get("Action"), scope[2]
+	q.action, q.region, q.service = r.Form.Get("Action"), scope[2], scope[3]
 	if _, ok := regions[q.region]; !ok {
 		return nil, "", errorf("AuthFailure", "Credential should be scoped to a valid region, not '%s'.", q.region)
 	}
-	api, ok := services[scope[3]]
+	api, ok := services[q.service]
 	if !ok {
-		return nil, "", errorf("InvalidAction", "The local cloud has no service %s", scope[3])
+		return nil, "", errorf("InvalidAction", "The local cloud has no service %s", q.service)
 	}
 	if q.action == "" {
 		return nil, "", errorf("MissingAction", "The request is missing an action")
