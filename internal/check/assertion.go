@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 	"unicode/utf8"
 )
 
@@ -49,8 +50,9 @@ func ParseSeverity(text string) (Severity, error) {
 type class int
 
 const (
-	ofFiles class = iota // the image's files; decidable in a chroot
-	ofBoot               // a running system
+	ofFiles   class = iota // the image's files; decidable in a chroot
+	ofBoot                 // a running system
+	ofNetwork              // a running system and the network that it is in
 )
 
 // Source is where a check was written. The zero value is the template: Packer
@@ -78,6 +80,7 @@ type Assertion struct {
 
 	class    class
 	deferred bool                 // requires = "boot"
+	retry    time.Duration        // how long a booted run tries again
 	additive bool                 // two of the same property do not contradict each other
 	remedy   string               // what to write instead when it cannot be decided offline
 	why      string               // why it cannot be

@@ -62,18 +62,7 @@ func (b *Command) subjects() subjects {
 }
 
 func (b *Command) compile(c *compiler, subject string) {
-	timeout := defaultTimeout
-	if text, ok := c.text("timeout", b.Timeout); ok {
-		d, err := time.ParseDuration(text)
-		switch {
-		case err != nil:
-			c.problem("timeout", "%q is not a duration; write for example \"30s\"", text)
-		case d < time.Second || d > maxTimeout || d%time.Second != 0:
-			c.problem("timeout", "%q is not between 1s and %v, in whole seconds", text, maxTimeout)
-		default:
-			timeout = d
-		}
-	}
+	timeout := c.timeout(b.Timeout, defaultTimeout)
 	if subject != Unknown {
 		offline := c.mode != Booted && !c.deferred
 		for _, p := range lintCommand(subject, offline) {

@@ -12,6 +12,7 @@ import (
 type FlatCommand struct {
 	Severity          *string  `mapstructure:"severity" cty:"severity" hcl:"severity"`
 	Requires          *string  `mapstructure:"requires" cty:"requires" hcl:"requires"`
+	Retry             *string  `mapstructure:"retry" cty:"retry" hcl:"retry"`
 	Run               *string  `mapstructure:"run" cty:"run" hcl:"run"`
 	ExitStatus        *string  `mapstructure:"exit_status" cty:"exit_status" hcl:"exit_status"`
 	Stdout            *string  `mapstructure:"stdout" cty:"stdout" hcl:"stdout"`
@@ -41,6 +42,7 @@ func (*FlatCommand) HCL2Spec() map[string]hcldec.Spec {
 	s := map[string]hcldec.Spec{
 		"severity":            &hcldec.AttrSpec{Name: "severity", Type: cty.String, Required: false},
 		"requires":            &hcldec.AttrSpec{Name: "requires", Type: cty.String, Required: false},
+		"retry":               &hcldec.AttrSpec{Name: "retry", Type: cty.String, Required: false},
 		"run":                 &hcldec.AttrSpec{Name: "run", Type: cty.String, Required: false},
 		"exit_status":         &hcldec.AttrSpec{Name: "exit_status", Type: cty.String, Required: false},
 		"stdout":              &hcldec.AttrSpec{Name: "stdout", Type: cty.String, Required: false},

@@ -12,4 +12,8 @@ type Common struct {
 	// mounted in a chroot it is reported as deferred and written to the
 	// provisioner's `deferred` file.
 	Requires *string `mapstructure:"requires"`
+	// How long a booted run tries again when the check does not hold, for example
+	// `"2m"`, because services take their time to come up. It has no effect
+	// offline, where nothing changes.
+	Retry *string `mapstructure:"retry"`
 }

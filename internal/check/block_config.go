@@ -208,7 +208,7 @@ func parseINI(content string) (settings, error) {
 
 // parseAssignments reads assignments of a shell. Lines that are none, and the
 // values that only a shell can work out, stay as they are.
-func parseAssignments(content string) settings {
+func parseAssignments(content string) flatSettings {
 	found := flatSettings{}
 	for line := range strings.Lines(content) {
 		key, value, ok := strings.Cut(strings.TrimSpace(line), "=")

@@ -12,6 +12,7 @@ import (
 type FlatConfig struct {
 	Severity *string           `mapstructure:"severity" cty:"severity" hcl:"severity"`
 	Requires *string           `mapstructure:"requires" cty:"requires" hcl:"requires"`
+	Retry    *string           `mapstructure:"retry" cty:"retry" hcl:"retry"`
 	Path     *string           `mapstructure:"path" cty:"path" hcl:"path"`
 	Paths    []string          `mapstructure:"paths" cty:"paths" hcl:"paths"`
 	Format   *string           `mapstructure:"format" cty:"format" hcl:"format"`
@@ -33,6 +34,7 @@ func (*FlatConfig) HCL2Spec() map[string]hcldec.Spec {
 	s := map[string]hcldec.Spec{
 		"severity": &hcldec.AttrSpec{Name: "severity", Type: cty.String, Required: false},
 		"requires": &hcldec.AttrSpec{Name: "requires", Type: cty.String, Required: false},
+		"retry":    &hcldec.AttrSpec{Name: "retry", Type: cty.String, Required: false},
 		"path":     &hcldec.AttrSpec{Name: "path", Type: cty.String, Required: false},
 		"paths":    &hcldec.AttrSpec{Name: "paths", Type: cty.List(cty.String), Required: false},
 		"format":   &hcldec.AttrSpec{Name: "format", Type: cty.String, Required: false},

@@ -48,6 +48,12 @@ type File struct {
 	// Capabilities of the file, for example `"cap_net_raw=ep"`, or `"none"`. They
 	// are read with the image's `getcap`; without one, the check is an error.
 	Capabilities *string `mapstructure:"capabilities"`
+	// Extended attributes and the value that each must have, for example
+	// `{ "user.origin" = "bake" }`. They are read with the image's `getfattr`;
+	// without one, the check is an error.
+	XAttrs map[string]string `mapstructure:"xattrs"`
+	// Extended attributes that the file must not have.
+	NotXAttrs []string `mapstructure:"not_xattrs"`
 	// What the path, a symbolic link, points to, exactly as the link says it.
 	Target *string `mapstructure:"target"`
 	// Texts that the content must contain, literally. Content of more than
@@ -55,6 +61,10 @@ type File struct {
 	Contains []string `mapstructure:"contains"`
 	// Texts that the content must not contain. A missing file fails.
 	NotContains []string `mapstructure:"not_contains"`
+	// Lines that must be there, each as a whole.
+	Lines []string `mapstructure:"lines"`
+	// Lines that must not be there. A missing file fails.
+	NotLines []string `mapstructure:"not_lines"`
 	// Regular expressions (RE2), each of which must match some line.
 	Matches []string `mapstructure:"matches"`
 	// Regular expressions (RE2) that must match no line. A missing file fails.
@@ -141,6 +151,7 @@ func (b *File) compileNode(c *compiler, subject string, options []option) {
 	if text, ok := c.expected("capabilities", b.Capabilities); ok {
 		b.compileCapabilities(c, subject, text, append(options, stat))
 	}
+	b.compileXAttrs(c, subject, append(options, stat))
 	if want, ok := c.expected("target", b.Target); ok {
 		c.assert("target", want, func(f *facts) verdict {
 			target, v := f.target(subject)
@@ -226,6 +237,19 @@ func (b *File) compileContent(c *compiler, subject string, options []option) {
 	}
 	contains, notContains := c.list("contains", b.Contains), c.list("not_contains", b.NotContains)
 	matches, notMatches := c.patterns("matches", b.Matches), c.patterns("not_matches", b.NotMatches)
+	lines, notLines := c.list("lines", b.Lines), c.list("not_lines", b.NotLines)
+	for attr, list := range map[string][]string{"lines": lines, "not_lines": notLines} {
+		for _, line := range list {
+			if strings.ContainsAny(line, "\r\n") {
+				c.problem(attr, "%q is not one line; write each on its own", line)
+			}
+		}
+	}
+	for _, line := range lines {
+		if slices.Contains(notLines, line) {
+			c.problem("lines", "%q is in not_lines too; remove one", line)
+		}
+	}
 	for _, text := range contains {
 		if slices.Contains(notContains, text) {
 			c.problem("contains", "%q is in not_contains too; remove one", text)
@@ -233,8 +257,19 @@ func (b *File) compileContent(c *compiler, subject string, options []option) {
 	}
 	onContent("contains", contains, func(content []byte) verdict { return containsAll(content, contains) })
 	onContent("not_contains", notContains, func(content []byte) verdict { return containsNone(content, notContains) })
+	onContent("lines", lines, func(content []byte) verdict { return matchesAll(content, wholeLines(lines)) })
+	onContent("not_lines", notLines, func(content []byte) verdict { return matchesNone(content, wholeLines(notLines)) })
 	onContent("matches", sources(matches), func(content []byte) verdict { return matchesAll(content, matches) })
 	onContent("not_matches", sources(notMatches), func(content []byte) verdict { return matchesNone(content, notMatches) })
+}
+
+// wholeLines are expressions that match these lines and no others.
+func wholeLines(lines []string) []*regexp.Regexp {
+	patterns := make([]*regexp.Regexp, len(lines))
+	for i, line := range lines {
+		patterns[i] = regexp.MustCompile("^" + regexp.QuoteMeta(line) + "$")
+	}
+	return patterns
 }
 
 func sources(patterns []*regexp.Regexp) []string {

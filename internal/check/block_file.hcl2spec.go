@@ -10,25 +10,30 @@ import (
 // FlatFile is an auto-generated flat version of File.
 // Where the contents of a field with a `mapstructure:,squash` tag are bubbled up.
 type FlatFile struct {
-	Severity     *string  `mapstructure:"severity" cty:"severity" hcl:"severity"`
-	Requires     *string  `mapstructure:"requires" cty:"requires" hcl:"requires"`
-	Path         *string  `mapstructure:"path" cty:"path" hcl:"path"`
-	Paths        []string `mapstructure:"paths" cty:"paths" hcl:"paths"`
-	Exists       *bool    `mapstructure:"exists" cty:"exists" hcl:"exists"`
-	Type         *string  `mapstructure:"type" cty:"type" hcl:"type"`
-	Mode         *string  `mapstructure:"mode" cty:"mode" hcl:"mode"`
-	Owner        *string  `mapstructure:"owner" cty:"owner" hcl:"owner"`
-	Group        *string  `mapstructure:"group" cty:"group" hcl:"group"`
-	Size         *string  `mapstructure:"size" cty:"size" hcl:"size"`
-	SHA256       *string  `mapstructure:"sha256" cty:"sha256" hcl:"sha256"`
-	SHA512       *string  `mapstructure:"sha512" cty:"sha512" hcl:"sha512"`
-	MD5          *string  `mapstructure:"md5" cty:"md5" hcl:"md5"`
-	Capabilities *string  `mapstructure:"capabilities" cty:"capabilities" hcl:"capabilities"`
-	Target       *string  `mapstructure:"target" cty:"target" hcl:"target"`
-	Contains     []string `mapstructure:"contains" cty:"contains" hcl:"contains"`
-	NotContains  []string `mapstructure:"not_contains" cty:"not_contains" hcl:"not_contains"`
-	Matches      []string `mapstructure:"matches" cty:"matches" hcl:"matches"`
-	NotMatches   []string `mapstructure:"not_matches" cty:"not_matches" hcl:"not_matches"`
+	Severity     *string           `mapstructure:"severity" cty:"severity" hcl:"severity"`
+	Requires     *string           `mapstructure:"requires" cty:"requires" hcl:"requires"`
+	Retry        *string           `mapstructure:"retry" cty:"retry" hcl:"retry"`
+	Path         *string           `mapstructure:"path" cty:"path" hcl:"path"`
+	Paths        []string          `mapstructure:"paths" cty:"paths" hcl:"paths"`
+	Exists       *bool             `mapstructure:"exists" cty:"exists" hcl:"exists"`
+	Type         *string           `mapstructure:"type" cty:"type" hcl:"type"`
+	Mode         *string           `mapstructure:"mode" cty:"mode" hcl:"mode"`
+	Owner        *string           `mapstructure:"owner" cty:"owner" hcl:"owner"`
+	Group        *string           `mapstructure:"group" cty:"group" hcl:"group"`
+	Size         *string           `mapstructure:"size" cty:"size" hcl:"size"`
+	SHA256       *string           `mapstructure:"sha256" cty:"sha256" hcl:"sha256"`
+	SHA512       *string           `mapstructure:"sha512" cty:"sha512" hcl:"sha512"`
+	MD5          *string           `mapstructure:"md5" cty:"md5" hcl:"md5"`
+	Capabilities *string           `mapstructure:"capabilities" cty:"capabilities" hcl:"capabilities"`
+	XAttrs       map[string]string `mapstructure:"xattrs" cty:"xattrs" hcl:"xattrs"`
+	NotXAttrs    []string          `mapstructure:"not_xattrs" cty:"not_xattrs" hcl:"not_xattrs"`
+	Target       *string           `mapstructure:"target" cty:"target" hcl:"target"`
+	Contains     []string          `mapstructure:"contains" cty:"contains" hcl:"contains"`
+	NotContains  []string          `mapstructure:"not_contains" cty:"not_contains" hcl:"not_contains"`
+	Lines        []string          `mapstructure:"lines" cty:"lines" hcl:"lines"`
+	NotLines     []string          `mapstructure:"not_lines" cty:"not_lines" hcl:"not_lines"`
+	Matches      []string          `mapstructure:"matches" cty:"matches" hcl:"matches"`
+	NotMatches   []string          `mapstructure:"not_matches" cty:"not_matches" hcl:"not_matches"`
 }
 
 // FlatMapstructure returns a new FlatFile.
@@ -45,6 +50,7 @@ func (*FlatFile) HCL2Spec() map[string]hcldec.Spec {
 	s := map[string]hcldec.Spec{
 		"severity":     &hcldec.AttrSpec{Name: "severity", Type: cty.String, Required: false},
 		"requires":     &hcldec.AttrSpec{Name: "requires", Type: cty.String, Required: false},
+		"retry":        &hcldec.AttrSpec{Name: "retry", Type: cty.String, Required: false},
 		"path":         &hcldec.AttrSpec{Name: "path", Type: cty.String, Required: false},
 		"paths":        &hcldec.AttrSpec{Name: "paths", Type: cty.List(cty.String), Required: false},
 		"exists":       &hcldec.AttrSpec{Name: "exists", Type: cty.Bool, Required: false},
@@ -57,9 +63,13 @@ func (*FlatFile) HCL2Spec() map[string]hcldec.Spec {
 		"sha512":       &hcldec.AttrSpec{Name: "sha512", Type: cty.String, Required: false},
 		"md5":          &hcldec.AttrSpec{Name: "md5", Type: cty.String, Required: false},
 		"capabilities": &hcldec.AttrSpec{Name: "capabilities", Type: cty.String, Required: false},
+		"xattrs":       &hcldec.AttrSpec{Name: "xattrs", Type: cty.Map(cty.String), Required: false},
+		"not_xattrs":   &hcldec.AttrSpec{Name: "not_xattrs", Type: cty.List(cty.String), Required: false},
 		"target":       &hcldec.AttrSpec{Name: "target", Type: cty.String, Required: false},
 		"contains":     &hcldec.AttrSpec{Name: "contains", Type: cty.List(cty.String), Required: false},
 		"not_contains": &hcldec.AttrSpec{Name: "not_contains", Type: cty.List(cty.String), Required: false},
+		"lines":        &hcldec.AttrSpec{Name: "lines", Type: cty.List(cty.String), Required: false},
+		"not_lines":    &hcldec.AttrSpec{Name: "not_lines", Type: cty.List(cty.String), Required: false},
 		"matches":      &hcldec.AttrSpec{Name: "matches", Type: cty.List(cty.String), Required: false},
 		"not_matches":  &hcldec.AttrSpec{Name: "not_matches", Type: cty.List(cty.String), Required: false},
 	}

@@ -12,6 +12,7 @@ import (
 type FlatKernelParam struct {
 	Severity   *string  `mapstructure:"severity" cty:"severity" hcl:"severity"`
 	Requires   *string  `mapstructure:"requires" cty:"requires" hcl:"requires"`
+	Retry      *string  `mapstructure:"retry" cty:"retry" hcl:"retry"`
 	Name       *string  `mapstructure:"name" cty:"name" hcl:"name"`
 	Names      []string `mapstructure:"names" cty:"names" hcl:"names"`
 	Configured *string  `mapstructure:"configured" cty:"configured" hcl:"configured"`
@@ -32,6 +33,7 @@ func (*FlatKernelParam) HCL2Spec() map[string]hcldec.Spec {
 	s := map[string]hcldec.Spec{
 		"severity":   &hcldec.AttrSpec{Name: "severity", Type: cty.String, Required: false},
 		"requires":   &hcldec.AttrSpec{Name: "requires", Type: cty.String, Required: false},
+		"retry":      &hcldec.AttrSpec{Name: "retry", Type: cty.String, Required: false},
 		"name":       &hcldec.AttrSpec{Name: "name", Type: cty.String, Required: false},
 		"names":      &hcldec.AttrSpec{Name: "names", Type: cty.List(cty.String), Required: false},
 		"configured": &hcldec.AttrSpec{Name: "configured", Type: cty.String, Required: false},

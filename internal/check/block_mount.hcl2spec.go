@@ -12,6 +12,7 @@ import (
 type FlatMount struct {
 	Severity       *string  `mapstructure:"severity" cty:"severity" hcl:"severity"`
 	Requires       *string  `mapstructure:"requires" cty:"requires" hcl:"requires"`
+	Retry          *string  `mapstructure:"retry" cty:"retry" hcl:"retry"`
 	Path           *string  `mapstructure:"path" cty:"path" hcl:"path"`
 	Paths          []string `mapstructure:"paths" cty:"paths" hcl:"paths"`
 	Fstab          *bool    `mapstructure:"fstab" cty:"fstab" hcl:"fstab"`
@@ -37,6 +38,7 @@ func (*FlatMount) HCL2Spec() map[string]hcldec.Spec {
 	s := map[string]hcldec.Spec{
 		"severity":        &hcldec.AttrSpec{Name: "severity", Type: cty.String, Required: false},
 		"requires":        &hcldec.AttrSpec{Name: "requires", Type: cty.String, Required: false},
+		"retry":           &hcldec.AttrSpec{Name: "retry", Type: cty.String, Required: false},
 		"path":            &hcldec.AttrSpec{Name: "path", Type: cty.String, Required: false},
 		"paths":           &hcldec.AttrSpec{Name: "paths", Type: cty.List(cty.String), Required: false},
 		"fstab":           &hcldec.AttrSpec{Name: "fstab", Type: cty.Bool, Required: false},

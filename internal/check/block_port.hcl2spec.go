@@ -12,6 +12,7 @@ import (
 type FlatPort struct {
 	Severity     *string  `mapstructure:"severity" cty:"severity" hcl:"severity"`
 	Requires     *string  `mapstructure:"requires" cty:"requires" hcl:"requires"`
+	Retry        *string  `mapstructure:"retry" cty:"retry" hcl:"retry"`
 	Port         *string  `mapstructure:"port" cty:"port" hcl:"port"`
 	Ports        []string `mapstructure:"ports" cty:"ports" hcl:"ports"`
 	Listening    *bool    `mapstructure:"listening" cty:"listening" hcl:"listening"`
@@ -33,6 +34,7 @@ func (*FlatPort) HCL2Spec() map[string]hcldec.Spec {
 	s := map[string]hcldec.Spec{
 		"severity":      &hcldec.AttrSpec{Name: "severity", Type: cty.String, Required: false},
 		"requires":      &hcldec.AttrSpec{Name: "requires", Type: cty.String, Required: false},
+		"retry":         &hcldec.AttrSpec{Name: "retry", Type: cty.String, Required: false},
 		"port":          &hcldec.AttrSpec{Name: "port", Type: cty.String, Required: false},
 		"ports":         &hcldec.AttrSpec{Name: "ports", Type: cty.List(cty.String), Required: false},
 		"listening":     &hcldec.AttrSpec{Name: "listening", Type: cty.Bool, Required: false},

@@ -29,6 +29,11 @@ type Service struct {
 	// fails when a socket, timer or path unit of the same name does, and when
 	// the image's first boot would enable it by preset.
 	Enabled *bool `mapstructure:"enabled"`
+	// Whether it will be enabled after the image's first boot: that is as
+	// `enabled`, unless `/etc/machine-id` is missing or `uninitialized`. Then
+	// systemd applies its presets, which enable what is disabled now. What a
+	// preset disables stays enabled or not as systemd was built; that is an error.
+	EnabledAfterFirstBoot *bool `mapstructure:"enabled_after_first_boot"`
 	// Whether it is a static unit of systemd: one that cannot be enabled and
 	// starts only when another unit asks for it.
 	Static *bool `mapstructure:"static"`
@@ -66,6 +71,11 @@ func (b *Service) compile(c *compiler, subject string) {
 		} else {
 			onUnit("enabled", false, func(f *facts, st unitState, name string) verdict { return f.staysDown(st, name) }, starters(subject)...)
 		}
+	}
+	if b.EnabledAfterFirstBoot != nil {
+		onUnit("enabled_after_first_boot", *b.EnabledAfterFirstBoot, func(f *facts, st unitState, name string) verdict {
+			return f.afterFirstBoot(st, name, *b.EnabledAfterFirstBoot)
+		}, starters(subject)...)
 	}
 	onState := func(property string, want *bool) {
 		if want != nil {
@@ -161,6 +171,29 @@ func (f *facts) staysDown(st unitState, name string) verdict {
 		}
 	}
 	return pass("false (" + st.state + ")")
+}
+
+// afterFirstBoot decides whether a unit is enabled after the first boot.
+func (f *facts) afterFirstBoot(st unitState, name string, want bool) verdict {
+	applies, why := f.services.firstBoot()
+	if !applies || f.mode == Booted {
+		if want {
+			return f.startsAtBoot(st, name)
+		}
+		return f.staysDown(st, name)
+	}
+	switch {
+	case !want:
+		// A unit that is enabled now fails here, whatever its preset is.
+		return f.staysDown(st, name)
+	case st.state == "enabled" && st.preset == "disabled":
+		return undecided("it is enabled now, but %s, so the first boot applies presets, and that of %s is disabled: some builds of systemd then disable it; add a preset that enables it", why, name)
+	case st.state == "disabled" && st.preset == "enabled":
+		return pass("true (" + why + ", and its preset is enabled)")
+	case st.state == "disabled" && st.preset == "":
+		return undecided("it is disabled now, but %s, so the first boot applies presets, and the image's systemctl does not say what that of %s is", why, name)
+	}
+	return f.startsAtBoot(st, name)
 }
 
 // staysAfterFirstBoot gives an outcome when the image's first boot may enable a

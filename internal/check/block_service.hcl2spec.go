@@ -10,15 +10,17 @@ import (
 // FlatService is an auto-generated flat version of Service.
 // Where the contents of a field with a `mapstructure:,squash` tag are bubbled up.
 type FlatService struct {
-	Severity *string  `mapstructure:"severity" cty:"severity" hcl:"severity"`
-	Requires *string  `mapstructure:"requires" cty:"requires" hcl:"requires"`
-	Name     *string  `mapstructure:"name" cty:"name" hcl:"name"`
-	Names    []string `mapstructure:"names" cty:"names" hcl:"names"`
-	Exists   *bool    `mapstructure:"exists" cty:"exists" hcl:"exists"`
-	Enabled  *bool    `mapstructure:"enabled" cty:"enabled" hcl:"enabled"`
-	Static   *bool    `mapstructure:"static" cty:"static" hcl:"static"`
-	Masked   *bool    `mapstructure:"masked" cty:"masked" hcl:"masked"`
-	Running  *bool    `mapstructure:"running" cty:"running" hcl:"running"`
+	Severity              *string  `mapstructure:"severity" cty:"severity" hcl:"severity"`
+	Requires              *string  `mapstructure:"requires" cty:"requires" hcl:"requires"`
+	Retry                 *string  `mapstructure:"retry" cty:"retry" hcl:"retry"`
+	Name                  *string  `mapstructure:"name" cty:"name" hcl:"name"`
+	Names                 []string `mapstructure:"names" cty:"names" hcl:"names"`
+	Exists                *bool    `mapstructure:"exists" cty:"exists" hcl:"exists"`
+	Enabled               *bool    `mapstructure:"enabled" cty:"enabled" hcl:"enabled"`
+	EnabledAfterFirstBoot *bool    `mapstructure:"enabled_after_first_boot" cty:"enabled_after_first_boot" hcl:"enabled_after_first_boot"`
+	Static                *bool    `mapstructure:"static" cty:"static" hcl:"static"`
+	Masked                *bool    `mapstructure:"masked" cty:"masked" hcl:"masked"`
+	Running               *bool    `mapstructure:"running" cty:"running" hcl:"running"`
 }
 
 // FlatMapstructure returns a new FlatService.
@@ -33,15 +35,17 @@ func (*Service) FlatMapstructure() interface{ HCL2Spec() map[string]hcldec.Spec 
 // The decoded values from this spec will then be applied to a FlatService.
 func (*FlatService) HCL2Spec() map[string]hcldec.Spec {
 	s := map[string]hcldec.Spec{
-		"severity": &hcldec.AttrSpec{Name: "severity", Type: cty.String, Required: false},
-		"requires": &hcldec.AttrSpec{Name: "requires", Type: cty.String, Required: false},
-		"name":     &hcldec.AttrSpec{Name: "name", Type: cty.String, Required: false},
-		"names":    &hcldec.AttrSpec{Name: "names", Type: cty.List(cty.String), Required: false},
-		"exists":   &hcldec.AttrSpec{Name: "exists", Type: cty.Bool, Required: false},
-		"enabled":  &hcldec.AttrSpec{Name: "enabled", Type: cty.Bool, Required: false},
-		"static":   &hcldec.AttrSpec{Name: "static", Type: cty.Bool, Required: false},
-		"masked":   &hcldec.AttrSpec{Name: "masked", Type: cty.Bool, Required: false},
-		"running":  &hcldec.AttrSpec{Name: "running", Type: cty.Bool, Required: false},
+		"severity":                 &hcldec.AttrSpec{Name: "severity", Type: cty.String, Required: false},
+		"requires":                 &hcldec.AttrSpec{Name: "requires", Type: cty.String, Required: false},
+		"retry":                    &hcldec.AttrSpec{Name: "retry", Type: cty.String, Required: false},
+		"name":                     &hcldec.AttrSpec{Name: "name", Type: cty.String, Required: false},
+		"names":                    &hcldec.AttrSpec{Name: "names", Type: cty.List(cty.String), Required: false},
+		"exists":                   &hcldec.AttrSpec{Name: "exists", Type: cty.Bool, Required: false},
+		"enabled":                  &hcldec.AttrSpec{Name: "enabled", Type: cty.Bool, Required: false},
+		"enabled_after_first_boot": &hcldec.AttrSpec{Name: "enabled_after_first_boot", Type: cty.Bool, Required: false},
+		"static":                   &hcldec.AttrSpec{Name: "static", Type: cty.Bool, Required: false},
+		"masked":                   &hcldec.AttrSpec{Name: "masked", Type: cty.Bool, Required: false},
+		"running":                  &hcldec.AttrSpec{Name: "running", Type: cty.Bool, Required: false},
 	}
 	return s
 }

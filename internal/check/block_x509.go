@@ -4,6 +4,7 @@
 package check
 
 import (
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/rsa"
@@ -38,6 +39,10 @@ type X509 struct {
 	Issuer *string `mapstructure:"issuer"`
 	// Bits of the key: a number, or a constraint such as `">= 2048"`.
 	KeyBits *string `mapstructure:"key_bits"`
+	// Absolute path of the file with the private key, in PEM, that must belong to
+	// the certificate. A key with a passphrase is an error: it cannot be looked
+	// at. Check who may read the file with a `file` block.
+	Key *string `mapstructure:"key"`
 }
 
 func (b *X509) kind() string    { return "x509" }
@@ -86,7 +91,69 @@ func (b *X509) compile(c *compiler, subject string) {
 			return is(want.meets(int64(bits)), fmt.Sprintf("%d (%s)", bits, cert.PublicKeyAlgorithm))
 		})
 	}
+	if file, ok := c.expected("key", b.Key); ok {
+		if err := validPath(file); err != nil {
+			c.problem("key", "%q %v", file, err)
+			return
+		}
+		c.assert("key", file, func(f *facts) verdict { return f.belong(subject, file) }, append(options, readsText(file))...)
+	}
 	b.compileValidity(c, on)
+}
+
+// belong decides that a private key belongs to a certificate.
+func (f *facts) belong(certificate, file string) verdict {
+	content, v := f.content(certificate)
+	if v.outcome != "" {
+		return v
+	}
+	cert, err := parseCertificate(content)
+	if err != nil {
+		return fail("%v", err)
+	}
+	if content, v = f.content(file); v.outcome != "" {
+		v.actual = file + ": " + v.actual
+		return v
+	}
+	key, v := parseKey(content)
+	if v.outcome != "" {
+		return v
+	}
+	public, ok := key.Public().(interface{ Equal(crypto.PublicKey) bool })
+	if !ok || !public.Equal(cert.PublicKey) {
+		return fail("a private key that belongs to another certificate")
+	}
+	return pass("the certificate's key")
+}
+
+// parseKey reads the first private key of a file. Nothing of it gets into a
+// verdict.
+func parseKey(content []byte) (crypto.Signer, verdict) {
+	for rest := content; ; {
+		block, after := pem.Decode(rest)
+		if block == nil {
+			return nil, fail("no private key in PEM")
+		}
+		rest = after
+		if !strings.HasSuffix(block.Type, "PRIVATE KEY") {
+			continue
+		}
+		if block.Type == "ENCRYPTED PRIVATE KEY" || block.Headers["DEK-Info"] != "" {
+			return nil, undecided("the private key has a passphrase")
+		}
+		for _, parse := range []func([]byte) (any, error){
+			x509.ParsePKCS8PrivateKey,
+			func(der []byte) (any, error) { return x509.ParsePKCS1PrivateKey(der) },
+			func(der []byte) (any, error) { return x509.ParseECPrivateKey(der) },
+		} {
+			if key, err := parse(block.Bytes); err == nil {
+				if signer, ok := key.(crypto.Signer); ok {
+					return signer, verdict{}
+				}
+			}
+		}
+		return nil, fail("a %s that is not valid, or of a kind that is not known here", strings.ToLower(block.Type))
+	}
 }
 
 func (b *X509) compileValidity(c *compiler, on func(string, string, func(*x509.Certificate, time.Time) verdict, ...option)) {

@@ -12,6 +12,7 @@ import (
 type FlatX509 struct {
 	Severity *string  `mapstructure:"severity" cty:"severity" hcl:"severity"`
 	Requires *string  `mapstructure:"requires" cty:"requires" hcl:"requires"`
+	Retry    *string  `mapstructure:"retry" cty:"retry" hcl:"retry"`
 	Path     *string  `mapstructure:"path" cty:"path" hcl:"path"`
 	Paths    []string `mapstructure:"paths" cty:"paths" hcl:"paths"`
 	ValidFor *string  `mapstructure:"valid_for" cty:"valid_for" hcl:"valid_for"`
@@ -19,6 +20,7 @@ type FlatX509 struct {
 	Subject  *string  `mapstructure:"subject" cty:"subject" hcl:"subject"`
 	Issuer   *string  `mapstructure:"issuer" cty:"issuer" hcl:"issuer"`
 	KeyBits  *string  `mapstructure:"key_bits" cty:"key_bits" hcl:"key_bits"`
+	Key      *string  `mapstructure:"key" cty:"key" hcl:"key"`
 }
 
 // FlatMapstructure returns a new FlatX509.
@@ -35,6 +37,7 @@ func (*FlatX509) HCL2Spec() map[string]hcldec.Spec {
 	s := map[string]hcldec.Spec{
 		"severity":  &hcldec.AttrSpec{Name: "severity", Type: cty.String, Required: false},
 		"requires":  &hcldec.AttrSpec{Name: "requires", Type: cty.String, Required: false},
+		"retry":     &hcldec.AttrSpec{Name: "retry", Type: cty.String, Required: false},
 		"path":      &hcldec.AttrSpec{Name: "path", Type: cty.String, Required: false},
 		"paths":     &hcldec.AttrSpec{Name: "paths", Type: cty.List(cty.String), Required: false},
 		"valid_for": &hcldec.AttrSpec{Name: "valid_for", Type: cty.String, Required: false},
@@ -42,6 +45,7 @@ func (*FlatX509) HCL2Spec() map[string]hcldec.Spec {
 		"subject":   &hcldec.AttrSpec{Name: "subject", Type: cty.String, Required: false},
 		"issuer":    &hcldec.AttrSpec{Name: "issuer", Type: cty.String, Required: false},
 		"key_bits":  &hcldec.AttrSpec{Name: "key_bits", Type: cty.String, Required: false},
+		"key":       &hcldec.AttrSpec{Name: "key", Type: cty.String, Required: false},
 	}
 	return s
 }

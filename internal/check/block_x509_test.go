@@ -17,6 +17,12 @@ import (
 // certificate is one that signs itself, of the 24 hours around now.
 func certificate(t *testing.T, now time.Time) []byte {
 	t.Helper()
+	der, _ := certificateAndKey(t, now)
+	return der
+}
+
+func certificateAndKey(t *testing.T, now time.Time) ([]byte, *ecdsa.PrivateKey) {
+	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
@@ -30,7 +36,7 @@ func certificate(t *testing.T, now time.Time) []byte {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return der
+	return der, key
 }
 
 func TestX509(t *testing.T) {
@@ -80,9 +86,40 @@ func TestX509Refused(t *testing.T) {
 	}
 }
 
+func TestX509Key(t *testing.T) {
+	der, key := certificateAndKey(t, time.Now())
+	_, other := certificateAndKey(t, time.Now())
+	pkcs8 := func(k *ecdsa.PrivateKey) string {
+		data, err := x509.MarshalPKCS8PrivateKey(k)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: data}))
+	}
+	sec1, err := x509.MarshalECPrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert := string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
+	with := func(text string) map[string]string { return map[string]string{"/c": cert, "/k": text} }
+	const check = `x509 "/c" { key = "/k" }`
+	testDecisions(t, map[string]decision{
+		"PKCS 8":         {check: check, files: with(pkcs8(key)), want: Passed},
+		"SEC 1":          {check: check, files: with(cert + string(pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: sec1}))), want: Passed},
+		"other":          {check: check, files: with(pkcs8(other)), want: Failed, actual: "another certificate"},
+		"none":           {check: check, files: with(cert), want: Failed, actual: "no private key"},
+		"broken":         {check: check, files: with(string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: []byte("x")}))), want: Failed, actual: "not valid"},
+		"passphrase":     {check: check, files: with(string(pem.EncodeToMemory(&pem.Block{Type: "ENCRYPTED PRIVATE KEY", Bytes: []byte("x")}))), want: Errored, actual: "passphrase"},
+		"missing":        {check: check, files: map[string]string{"/c": cert}, want: Failed, actual: "/k: no such file"},
+		"unreadable":     {check: check, files: with("?"), want: Errored},
+		"no certificate": {check: check, files: map[string]string{"/c": "x", "/k": pkcs8(key)}, want: Failed},
+	})
+}
+
 func FuzzCertificate(f *testing.F) {
 	f.Add([]byte("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"))
 	f.Fuzz(func(t *testing.T, content []byte) {
+		parseKey(content)
 		if cert, err := parseCertificate(content); (cert == nil) == (err == nil) {
 			t.Errorf("%v, %v", cert, err)
 		}

@@ -27,8 +27,26 @@ type Blocks struct {
 	Mount []Mount `mapstructure:"mount"`
 	// Checks of ports on which something listens.
 	Port []Port `mapstructure:"port"`
+	// Checks of processes that run.
+	Process []Process `mapstructure:"process"`
 	// Checks of certificates.
 	X509 []X509 `mapstructure:"x509"`
+	// Checks of jobs of cron.
+	Cron []Cron `mapstructure:"cron"`
+	// Checks of timers of systemd.
+	Timer []Timer `mapstructure:"timer"`
+	// Checks of where packages come from.
+	Repository []Repository `mapstructure:"repository"`
+	// Checks of SELinux.
+	SELinux []SELinux `mapstructure:"selinux"`
+	// Checks of network interfaces.
+	Interface []Interface `mapstructure:"interface"`
+	// Checks of what can be connected to.
+	Addr []Addr `mapstructure:"addr"`
+	// Checks of what names resolve to.
+	DNS []DNS `mapstructure:"dns"`
+	// Checks of what web servers answer.
+	HTTP []HTTP `mapstructure:"http"`
 	// Checks of what commands do.
 	Command []Command `mapstructure:"command"`
 	// Checks that are known to fail.
@@ -43,7 +61,10 @@ func (b *Blocks) Suite(name string) Suite {
 			entries(b.File), entries(b.Package), entries(b.Service),
 			entries(b.User), entries(b.Group),
 			entries(b.Config), entries(b.KernelParam), entries(b.KernelModule), entries(b.Mount),
-			entries(b.Port), entries(b.X509), entries(b.Command)),
+			entries(b.Port), entries(b.Process), entries(b.X509),
+			entries(b.Cron), entries(b.Timer), entries(b.Repository), entries(b.SELinux),
+			entries(b.Interface), entries(b.Addr), entries(b.DNS), entries(b.HTTP),
+			entries(b.Command)),
 		Waivers: b.Waiver,
 	}
 }

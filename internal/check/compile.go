@@ -47,6 +47,7 @@ type Block interface {
 
 // subjects is how a block names what it is about.
 type subjects struct {
+	fixed    string // the only subject that there is; then nothing below counts
 	one      string // attribute of one subject: path
 	value    *string
 	several  string // attribute of several: paths; empty when there is none
@@ -130,7 +131,7 @@ func (p *Plan) refused() []*Assertion {
 	var refused []*Assertion
 	for _, s := range p.Suites {
 		for _, a := range s.Assertions {
-			if a.class == ofBoot && !a.deferred {
+			if a.class != ofFiles && !a.deferred {
 				refused = append(refused, a)
 			}
 		}
@@ -140,7 +141,11 @@ func (p *Plan) refused() []*Assertion {
 
 func (a *Assertion) refusal() string {
 	why := a.why
-	if why == "" {
+	switch {
+	case why != "":
+	case a.class == ofNetwork:
+		why = "the network is the build host's, and nothing of the image runs in it"
+	default:
 		why = "the image is mounted in a chroot; nothing is running in it"
 	}
 	remedy := `Write requires = "boot" to hand this check to the booted run.`
@@ -159,6 +164,7 @@ type compiler struct {
 	subject  string
 	severity Severity
 	deferred bool
+	retry    time.Duration
 	found    int  // what is asserted of the current subject, right or wrong
 	fresh    bool // report problems: they are those of the block's first subject
 	seen     map[string]*seenAssertion
@@ -192,6 +198,15 @@ func (c *compiler) compileEntry(e *Entry) {
 		}
 		c.deferred = text == "boot"
 	}
+	c.retry = 0
+	if text, ok := c.text("retry", common.Retry); ok {
+		d, err := time.ParseDuration(text)
+		if err != nil || d <= 0 || d > maxTimeout {
+			c.problem("retry", "%q is not a period of at most %v; write for example \"2m\"", text, maxTimeout)
+		} else {
+			c.retry = d
+		}
+	}
 	for i, name := range names {
 		// The values are the same for every subject, and so are their problems.
 		c.subject, c.fresh, c.found = name, i == 0, 0
@@ -202,6 +217,9 @@ func (c *compiler) compileEntry(e *Entry) {
 // subjectsOf returns what a block is about. With a problem in it, the block is
 // compiled all the same, so that all problems come at once.
 func (c *compiler) subjectsOf(s subjects) []string {
+	if s.fixed != "" {
+		return []string{s.fixed}
+	}
 	one, several := *s.value != "", s.values != nil
 	switch {
 	case one && several:
@@ -271,6 +289,9 @@ func needsBoot(remedy string) option {
 	return func(a *Assertion) { a.class, a.remedy = ofBoot, remedy }
 }
 
+// needsNetwork marks an assertion that is about what a running system reaches.
+func needsNetwork(a *Assertion) { a.class = ofNetwork }
+
 // notOffline marks an assertion that cannot be decided offline for the given reason.
 func notOffline(why string) option {
 	return func(a *Assertion) { a.class, a.why = ofBoot, why }
@@ -291,7 +312,7 @@ func (c *compiler) assert(property, expected string, decide func(*facts) verdict
 	}
 	a := &Assertion{
 		Kind: c.entry.Block.kind(), Subject: c.subject, Property: property, Expected: expected,
-		Severity: c.severity, Source: c.entry.Source, deferred: c.deferred, decide: decide, block: c.entry,
+		Severity: c.severity, Source: c.entry.Source, deferred: c.deferred, retry: c.retry, decide: decide, block: c.entry,
 	}
 	if line, ok := c.entry.lines[property]; ok {
 		a.Source.Line = line

@@ -32,6 +32,9 @@ func (n *needs) cover(files []Covered) {
 	var all pathNeed
 	for _, p := range n.asked {
 		all.content, all.caps = all.content || p.content, all.caps || p.caps
+		for _, name := range p.xattrs {
+			all.xattrs = appendNew(all.xattrs, name)
+		}
 		for _, algorithm := range p.digests {
 			all.digests = appendNew(all.digests, algorithm)
 		}
@@ -44,7 +47,7 @@ func (n *needs) cover(files []Covered) {
 		if c.Under != "" {
 			under := n.path(c.Under)
 			under.stat, under.target, under.content, under.caps = true, true, all.content, all.caps
-			under.digests = slices.Clone(all.digests)
+			under.digests, under.xattrs = slices.Clone(all.digests), slices.Clone(all.xattrs)
 		}
 	}
 }

@@ -14,18 +14,19 @@ type facts struct {
 	os       map[string]string // of os-release
 	nodes    map[string]*node
 	leads    map[string][]byte // of a path: whether it leads to each covered file
-	configs  map[string]*configDir
+	configs  map[configNeed]*configDir
 	accounts accounts
 	packages packages
 	services services
 	commands map[string]*commandResult
+	running  processList
 	chatter  string // what the shell said on stderr outside of any command
 	warnings []string
 }
 
 func newFacts(mode Mode) *facts {
 	return &facts{
-		mode: mode, now: time.Now(), os: map[string]string{}, nodes: map[string]*node{}, leads: map[string][]byte{}, configs: map[string]*configDir{},
+		mode: mode, now: time.Now(), os: map[string]string{}, nodes: map[string]*node{}, leads: map[string][]byte{}, configs: map[configNeed]*configDir{},
 		commands: map[string]*commandResult{}, services: newServices(),
 	}
 }

@@ -13,7 +13,8 @@ type needs struct {
 	commands []*commandNeed
 
 	mode       Mode
-	configDirs []string
+	configDirs []configNeed
+	processes  []string // names of processes that are looked for
 
 	covered []Covered
 	asked   []*pathNeed // paths without those that only covered files need
@@ -27,6 +28,7 @@ type pathNeed struct {
 	target  bool
 	content bool
 	caps    bool
+	xattrs  []string
 	digests []string
 }
 
@@ -34,14 +36,20 @@ type pathNeed struct {
 type commandNeed struct {
 	text    string
 	seconds int
+	label   string // what progress calls it; its text when empty
 }
 
 // needs is what the assertions of p that are decided in mode have to read.
-func (p *Plan) needs(mode Mode) *needs {
+func (p *Plan) needs(mode Mode) *needs { return p.needsOf(mode, all) }
+
+func all(*Assertion) bool { return true }
+
+// needsOf is needs for the assertions that are wanted.
+func (p *Plan) needsOf(mode Mode, wanted func(*Assertion) bool) *needs {
 	n := &needs{byPath: map[string]*pathNeed{}, mode: mode}
 	for _, s := range p.Suites {
 		for _, a := range s.Assertions {
-			if a.waits(mode) {
+			if a.waits(mode) || !wanted(a) {
 				continue
 			}
 			for _, ask := range a.asks {

@@ -15,6 +15,8 @@ type Result struct {
 	Actual  string // what was found, or why nothing could be decided
 	Note    string // of a waiver
 	Took    time.Duration
+	// Attempts is how often it was decided; 0 is once.
+	Attempts int
 }
 
 // Message says what was expected and what was found.
@@ -26,6 +28,9 @@ func (r Result) Message() string {
 		return "left to the booted run"
 	}
 	text := fmt.Sprintf("expected %s, got %s", r.Expected, r.Actual)
+	if r.Attempts > 1 {
+		text += fmt.Sprintf(", after %d attempts", r.Attempts)
+	}
 	if r.Note != "" {
 		text += " (" + r.Note + ")"
 	}

@@ -1,6 +1,7 @@
 package check
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -55,7 +56,7 @@ func Run(ctx context.Context, p *Plan, t Target) (*Report, error) {
 			return report, errors.Join(p.Refusals()...)
 		}
 	}
-	f, err := read(ctx, p, t, report.Mode)
+	f, err := read(ctx, p, t, report.Mode, all)
 	if err != nil {
 		return nil, err
 	}
@@ -66,6 +67,11 @@ func Run(ctx context.Context, p *Plan, t Target) (*Report, error) {
 			suite.Results = append(suite.Results, p.decideOne(a, f, report.Mode))
 		}
 		report.Suites = append(report.Suites, suite)
+	}
+	if report.Mode == Booted {
+		if err := report.retry(ctx, p, t); err != nil {
+			return nil, err
+		}
 	}
 	report.Warnings = append(f.warnings, p.idleWaivers(report)...)
 	report.OS = printable(report.OS)
@@ -114,7 +120,7 @@ func (r *Report) refuse(p *Plan) {
 	for _, s := range p.Suites {
 		suite := SuiteReport{Name: s.Name, File: s.File, Digest: s.Digest}
 		for _, a := range s.Assertions {
-			if a.class == ofBoot && !a.deferred {
+			if a.class != ofFiles && !a.deferred {
 				suite.Results = append(suite.Results, Result{Assertion: a, Outcome: Errored, Actual: a.refusal()})
 			}
 		}
@@ -148,8 +154,8 @@ func (r *Report) chooseMode(ctx context.Context, t Target) error {
 }
 
 // read runs the script and gathers what it prints.
-func read(ctx context.Context, p *Plan, t Target, mode Mode) (*facts, error) {
-	n := p.needs(mode)
+func read(ctx context.Context, p *Plan, t Target, mode Mode, wanted func(*Assertion) bool) (*facts, error) {
+	n := p.needsOf(mode, wanted)
 	n.cover(t.Covered)
 	timeout := scriptTimeout
 	for _, cmd := range n.commands {
@@ -184,12 +190,14 @@ func (f *facts) take(fr frame, n *needs, batches [][]*pathNeed) {
 	case "units", "unit-file", "instance", "initscripts", "runlevels", "rc", "machine-id", "running":
 		f.readServices(fr, n)
 	case "entries", "stat", "target", "content", "content-end", "digest", "digest-end",
-		"caps-path", "caps", "caps-end":
+		"caps-path", "caps", "caps-end", "xattr", "xattr-end":
 		f.readFiles(fr, n, batches)
 	case "covered":
 		f.readCovered(fr, n, batches)
 	case "configs", "config", "config-text", "config-end":
 		f.readConfigs(fr, n)
+	case "processes", "process", "process-args":
+		f.readProcesses(fr)
 	case "isolation", "out", "err", "ran":
 		f.readCommands(fr, n)
 	}
@@ -198,7 +206,8 @@ func (f *facts) take(fr frame, n *needs, batches [][]*pathNeed) {
 // doing says what the script is at, after its latest frame.
 func doing(latest frame, n *needs) string {
 	if i, err := strconv.Atoi(latest.arg(0)); err == nil && latest.tag == "out" && i >= 0 && i < len(n.commands) {
-		return fmt.Sprintf("running the command %q for %v", shortSubject(n.commands[i].text), time.Since(latest.at).Round(time.Second))
+		cmd := n.commands[i]
+		return fmt.Sprintf("running the command %q for %v", shortSubject(cmp.Or(cmd.label, cmd.text)), time.Since(latest.at).Round(time.Second))
 	}
 	return "reading the image"
 }

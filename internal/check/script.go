@@ -89,6 +89,7 @@ func newScript(nonce string, n *needs, mode Mode) *script {
 	scriptServices(s, n)
 	scriptFiles(s, n)
 	scriptConfigs(s, n)
+	scriptProcesses(s, n)
 	scriptCovered(s, n)
 	scriptCommands(s, n, mode)
 	return s

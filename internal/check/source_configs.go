@@ -2,12 +2,19 @@ package check
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"strconv"
 )
 
-// configDir is what was read of a folder of configuration files: those whose
-// names end in .conf, which is how all that are known here mark them.
+// configNeed is a folder of configuration files and the shell's pattern for the
+// names of those that count.
+type configNeed struct{ dir, pattern string }
+
+// confFiles is the pattern of most folders.
+const confFiles = "*.conf"
+
+// configDir is what was read of a folder of configuration files.
 type configDir struct {
 	read  state
 	files []configFile
@@ -19,13 +26,19 @@ type configFile struct {
 	name string
 	read state // absent: it is masked
 	text string
+	runs bool // the shell may execute it
 }
 
-// configs asks for folders of configuration files.
+// configs asks for folders of configuration files whose names end in .conf.
 func (n *needs) configs(dirs ...string) {
 	for _, dir := range dirs {
-		n.configDirs = appendNew(n.configDirs, dir)
+		n.folder(dir, confFiles)
 	}
+}
+
+// folder asks for the files of a folder whose names match a pattern.
+func (n *needs) folder(dir, pattern string) {
+	n.configDirs = appendNew(n.configDirs, configNeed{dir, pattern})
 }
 
 func scriptConfigs(s *script, n *needs) {
@@ -34,7 +47,7 @@ func scriptConfigs(s *script, n *needs) {
 	}
 	s.part("configs.sh")
 	for i, dir := range n.configDirs {
-		s.call("configs", strconv.Itoa(i), dir)
+		s.call("configs", strconv.Itoa(i), dir.dir, dir.pattern)
 	}
 }
 
@@ -56,7 +69,7 @@ func (f *facts) readConfigs(fr frame, n *needs) {
 	}
 	if fr.tag == "config" {
 		name := string(fr.body)
-		dir.files = append(dir.files, configFile{path: folder + "/" + name, name: name})
+		dir.files = append(dir.files, configFile{path: folder.dir + "/" + name, name: name, runs: fr.arg(1) == "x"})
 		return
 	}
 	if len(dir.files) == 0 {
@@ -80,21 +93,42 @@ func (f *facts) readConfigs(fr frame, n *needs) {
 func (f *facts) dropIns(dirs ...string) ([]configFile, verdict) {
 	byName := map[string]configFile{}
 	for _, dir := range dirs {
-		d := f.configs[dir]
-		switch {
-		case d == nil || d.read == stateUnread:
-			return nil, f.unread(dir)
-		case d.read == stateDenied:
-			return nil, undecided("%s", d.read.explain(dir))
+		found, v := f.listed(dir, confFiles)
+		if v.outcome != "" {
+			return nil, v
 		}
-		for _, file := range d.files {
+		for _, file := range found {
 			if _, hidden := byName[file.name]; !hidden {
 				byName[file.name] = file
 			}
 		}
 	}
+	files, v := readable(slices.Collect(maps.Values(byName)))
+	if v.outcome != "" {
+		return nil, v
+	}
+	slices.SortFunc(files, func(a, b configFile) int { return cmp.Compare(a.name, b.name) })
+	return files, verdict{}
+}
+
+// listed returns the files of a folder, readable or not, in the order of their
+// names.
+func (f *facts) listed(dir, pattern string) ([]configFile, verdict) {
+	d := f.configs[configNeed{dir, pattern}]
+	switch {
+	case d == nil || d.read == stateUnread:
+		return nil, f.unread(dir)
+	case d.read == stateDenied:
+		return nil, undecided("%s", d.read.explain(dir))
+	}
+	return d.files, verdict{}
+}
+
+// readable drops what is no regular file, and gives an outcome when one of the
+// others could not be read.
+func readable(all []configFile) ([]configFile, verdict) {
 	var files []configFile
-	for _, file := range byName {
+	for _, file := range all {
 		switch file.read {
 		case stateRead:
 			files = append(files, file)
@@ -103,8 +137,17 @@ func (f *facts) dropIns(dirs ...string) ([]configFile, verdict) {
 			return nil, undecided("%s", file.read.explain(file.path))
 		}
 	}
-	slices.SortFunc(files, func(a, b configFile) int { return cmp.Compare(a.name, b.name) })
 	return files, verdict{}
+}
+
+// folderFiles are the files of a folder that could be read; a folder that is
+// missing has none.
+func (f *facts) folderFiles(dir, pattern string) ([]configFile, verdict) {
+	all, v := f.listed(dir, pattern)
+	if v.outcome != "" {
+		return nil, v
+	}
+	return readable(all)
 }
 
 // text returns the content of a file that need not be there.
@@ -161,3 +204,6 @@ func vendorDirs(name string, mode Mode) []string {
 	}
 	return dirs
 }
+
+// lineOf names a line of a file: /etc/fstab:3.
+func lineOf(file string, line int) string { return file + ":" + strconv.Itoa(line) }

@@ -2,6 +2,7 @@ package check
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -22,6 +23,8 @@ type node struct {
 	capsPath    string // the path without links, as getcap prints it
 	caps        string // what getcap printed
 	capsRead    state
+	xattrs      map[string]string
+	xattrRead   map[string]state
 }
 
 // What the script found at a path, with the shell's own tests.
@@ -72,6 +75,9 @@ func scriptFiles(s *script, n *needs) {
 		return
 	}
 	s.part("files.sh")
+	if slices.ContainsFunc(n.paths, func(p *pathNeed) bool { return len(p.xattrs) > 0 }) {
+		s.part("xattrs.sh")
+	}
 	for _, wantStat := range []bool{true, false} {
 		var batch []*pathNeed
 		size := 0
@@ -108,6 +114,9 @@ func scriptFiles(s *script, n *needs) {
 		if p.caps {
 			s.call("caps", id, p.path)
 		}
+		for j, name := range p.xattrs {
+			s.call("xattr", id, strconv.Itoa(j), p.path, name)
+		}
 		for _, algorithm := range p.digests {
 			s.call("digest", id, algorithm, p.path)
 		}
@@ -135,6 +144,8 @@ func (f *facts) readFiles(fr frame, n *needs, batches [][]*pathNeed) {
 	switch fr.tag {
 	case "caps-path", "caps", "caps-end":
 		node.readCaps(fr)
+	case "xattr", "xattr-end":
+		node.readXAttr(fr, n.paths[i])
 	case "target":
 		node.link = state(fr.arg(1))
 		node.target = strings.TrimSuffix(string(fr.body), "\n")

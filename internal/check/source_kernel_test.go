@@ -15,7 +15,7 @@ func imageFacts(t *testing.T, mode Mode, plan *Plan, files map[string]string) *f
 	t.Helper()
 	n := plan.needs(mode)
 	f := newFacts(mode)
-	f.root = true
+	f.root, f.os = true, map[string]string{"ID": "debian"}
 	for _, p := range n.paths {
 		text, ok := files[p.path]
 		switch {
@@ -32,11 +32,11 @@ func imageFacts(t *testing.T, mode Mode, plan *Plan, files map[string]string) *f
 	for _, folder := range n.configDirs {
 		dir := &configDir{read: stateAbsent}
 		for _, path := range slices.Sorted(maps.Keys(files)) {
-			if filepath.Dir(path) != folder || filepath.Ext(path) != ".conf" {
+			if matched, err := filepath.Match(folder.pattern, filepath.Base(path)); err != nil || !matched || filepath.Dir(path) != folder.dir {
 				continue
 			}
 			dir.read = stateRead
-			file := configFile{path: path, name: filepath.Base(path), read: stateRead, text: files[path]}
+			file := configFile{path: path, name: filepath.Base(path), read: stateRead, text: files[path], runs: strings.HasPrefix(files[path], "#!")}
 			switch files[path] {
 			case "-> /dev/null":
 				file.read, file.text = stateAbsent, ""
@@ -239,8 +239,8 @@ func TestConfigsOnEachShell(t *testing.T) {
 		}
 		files, v := f.dropIns(dir+"/none", dir)
 		want := []configFile{
-			{dir + "/a b.conf", "a b.conf", stateRead, "x\n\ny"},
-			{dir + "/plain.conf", "plain.conf", stateRead, ""},
+			{path: dir + "/a b.conf", name: "a b.conf", read: stateRead, text: "x\n\ny"},
+			{path: dir + "/plain.conf", name: "plain.conf", read: stateRead, text: ""},
 		}
 		if v.outcome != "" || !slices.Equal(files, want) {
 			t.Errorf("%+v %+v, want %+v", v, files, want)

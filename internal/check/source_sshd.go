@@ -67,7 +67,7 @@ func (s *sshdConfig) include(f *facts, folder, pattern string, depth int) {
 		}
 		return
 	}
-	dir := f.configs[folder]
+	dir := f.configs[configNeed{folder, confFiles}]
 	if dir != nil && dir.read == stateAbsent {
 		return
 	}

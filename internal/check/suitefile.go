@@ -37,6 +37,15 @@ var kinds = map[string]struct {
 	"port":          {(*FlatPort)(nil).HCL2Spec, func() Block { return new(Port) }},
 	"x509":          {(*FlatX509)(nil).HCL2Spec, func() Block { return new(X509) }},
 	"mount":         {(*FlatMount)(nil).HCL2Spec, func() Block { return new(Mount) }},
+	"process":       {(*FlatProcess)(nil).HCL2Spec, func() Block { return new(Process) }},
+	"interface":     {(*FlatInterface)(nil).HCL2Spec, func() Block { return new(Interface) }},
+	"addr":          {(*FlatAddr)(nil).HCL2Spec, func() Block { return new(Addr) }},
+	"dns":           {(*FlatDNS)(nil).HCL2Spec, func() Block { return new(DNS) }},
+	"http":          {(*FlatHTTP)(nil).HCL2Spec, func() Block { return new(HTTP) }},
+	"cron":          {(*FlatCron)(nil).HCL2Spec, func() Block { return new(Cron) }},
+	"timer":         {(*FlatTimer)(nil).HCL2Spec, func() Block { return new(Timer) }},
+	"repository":    {(*FlatRepository)(nil).HCL2Spec, func() Block { return new(Repository) }},
+	"selinux":       {(*FlatSELinux)(nil).HCL2Spec, func() Block { return new(SELinux) }},
 	"command":       {(*FlatCommand)(nil).HCL2Spec, func() Block { return new(Command) }},
 }
 
@@ -149,6 +158,8 @@ func decodeBlock(block *hclsyntax.Block, spec map[string]hcldec.Spec, target any
 		}
 	}
 	switch {
+	case labelled == "" && len(block.Labels) > 0:
+		errs = append(errs, fmt.Errorf("%s: %s takes no label: there is only one %s", source, block.Type, block.Type))
 	case len(block.Labels) > 1:
 		errs = append(errs, fmt.Errorf("%s: %s has %d labels; write one, or a list in the block", source, block.Type, len(block.Labels)))
 	case len(block.Labels) == 1 && block.Body.Attributes[labelled] != nil:

@@ -29,7 +29,16 @@ type FlatConfig struct {
 	KernelModule        []check.FlatKernelModule `mapstructure:"kernel_module" cty:"kernel_module" hcl:"kernel_module"`
 	Mount               []check.FlatMount        `mapstructure:"mount" cty:"mount" hcl:"mount"`
 	Port                []check.FlatPort         `mapstructure:"port" cty:"port" hcl:"port"`
+	Process             []check.FlatProcess      `mapstructure:"process" cty:"process" hcl:"process"`
 	X509                []check.FlatX509         `mapstructure:"x509" cty:"x509" hcl:"x509"`
+	Cron                []check.FlatCron         `mapstructure:"cron" cty:"cron" hcl:"cron"`
+	Timer               []check.FlatTimer        `mapstructure:"timer" cty:"timer" hcl:"timer"`
+	Repository          []check.FlatRepository   `mapstructure:"repository" cty:"repository" hcl:"repository"`
+	SELinux             []check.FlatSELinux      `mapstructure:"selinux" cty:"selinux" hcl:"selinux"`
+	Interface           []check.FlatInterface    `mapstructure:"interface" cty:"interface" hcl:"interface"`
+	Addr                []check.FlatAddr         `mapstructure:"addr" cty:"addr" hcl:"addr"`
+	DNS                 []check.FlatDNS          `mapstructure:"dns" cty:"dns" hcl:"dns"`
+	HTTP                []check.FlatHTTP         `mapstructure:"http" cty:"http" hcl:"http"`
 	Command             []check.FlatCommand      `mapstructure:"command" cty:"command" hcl:"command"`
 	Waiver              []check.FlatWaiver       `mapstructure:"waiver" cty:"waiver" hcl:"waiver"`
 	Suite               []string                 `mapstructure:"suite" cty:"suite" hcl:"suite"`
@@ -71,7 +80,16 @@ func (*FlatConfig) HCL2Spec() map[string]hcldec.Spec {
 		"kernel_module":              &hcldec.BlockListSpec{TypeName: "kernel_module", Nested: hcldec.ObjectSpec((*check.FlatKernelModule)(nil).HCL2Spec())},
 		"mount":                      &hcldec.BlockListSpec{TypeName: "mount", Nested: hcldec.ObjectSpec((*check.FlatMount)(nil).HCL2Spec())},
 		"port":                       &hcldec.BlockListSpec{TypeName: "port", Nested: hcldec.ObjectSpec((*check.FlatPort)(nil).HCL2Spec())},
+		"process":                    &hcldec.BlockListSpec{TypeName: "process", Nested: hcldec.ObjectSpec((*check.FlatProcess)(nil).HCL2Spec())},
 		"x509":                       &hcldec.BlockListSpec{TypeName: "x509", Nested: hcldec.ObjectSpec((*check.FlatX509)(nil).HCL2Spec())},
+		"cron":                       &hcldec.BlockListSpec{TypeName: "cron", Nested: hcldec.ObjectSpec((*check.FlatCron)(nil).HCL2Spec())},
+		"timer":                      &hcldec.BlockListSpec{TypeName: "timer", Nested: hcldec.ObjectSpec((*check.FlatTimer)(nil).HCL2Spec())},
+		"repository":                 &hcldec.BlockListSpec{TypeName: "repository", Nested: hcldec.ObjectSpec((*check.FlatRepository)(nil).HCL2Spec())},
+		"selinux":                    &hcldec.BlockListSpec{TypeName: "selinux", Nested: hcldec.ObjectSpec((*check.FlatSELinux)(nil).HCL2Spec())},
+		"interface":                  &hcldec.BlockListSpec{TypeName: "interface", Nested: hcldec.ObjectSpec((*check.FlatInterface)(nil).HCL2Spec())},
+		"addr":                       &hcldec.BlockListSpec{TypeName: "addr", Nested: hcldec.ObjectSpec((*check.FlatAddr)(nil).HCL2Spec())},
+		"dns":                        &hcldec.BlockListSpec{TypeName: "dns", Nested: hcldec.ObjectSpec((*check.FlatDNS)(nil).HCL2Spec())},
+		"http":                       &hcldec.BlockListSpec{TypeName: "http", Nested: hcldec.ObjectSpec((*check.FlatHTTP)(nil).HCL2Spec())},
 		"command":                    &hcldec.BlockListSpec{TypeName: "command", Nested: hcldec.ObjectSpec((*check.FlatCommand)(nil).HCL2Spec())},
 		"waiver":                     &hcldec.BlockListSpec{TypeName: "waiver", Nested: hcldec.ObjectSpec((*check.FlatWaiver)(nil).HCL2Spec())},
 		"suite":                      &hcldec.AttrSpec{Name: "suite", Type: cty.List(cty.String), Required: false},

@@ -1,5 +1,5 @@
-# configs ID DIR prints the files of a folder whose names end in .conf: for each
-# its name, and then its text. What is no regular file has none: a link to
+# configs ID DIR PATTERN prints the files of a folder whose names match: for each
+# its name, x when it can be executed, and then its text. What is no regular file has none: a link to
 # /dev/null is how people mask such a file.
 configs() {
 	i=$1
@@ -13,11 +13,11 @@ configs() {
 	fi
 	frame configs "$i" read
 	set +f
-	set -- "$2"/*.conf
+	set -- "$2"/$3
 	set -f
 	for f; do
 		[ -e "$f" ] || [ -L "$f" ] || continue
-		frame config "$i"
+		if [ -x "$f" ]; then frame config "$i" x; else frame config "$i"; fi
 		printf %s "${f##*/}"
 		if [ ! -f "$f" ]; then
 			frame config-text "$i" absent
