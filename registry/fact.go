@@ -188,4 +188,5 @@ const (
 	OpClear    Op = "clear"
 	OpPromote  Op = "promote"
 	OpDemote   Op = "demote"
+	OpReuse    Op = "reuse" // returned instead of baking an equal one
 )

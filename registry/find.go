@@ -68,7 +68,7 @@ func (e *NoMatchError) Error() string {
 			e.Nearest.Image.CreatedAt.Format(time.RFC3339), e.Nearest.Lacks)
 	case len(e.Applications) > 0:
 		fmt.Fprintf(&b, "; images are registered of %s", strings.Join(e.Applications, ", "))
-	default:
+	case e.Query.BakeKey == "":
 		b.WriteString("; no image is registered at all")
 	}
 	return b.String()
@@ -106,7 +106,7 @@ func (r *Registry) Find(ctx context.Context, q Query) (Found, error) {
 			miss.Nearest = &considered[i]
 		}
 	}
-	if miss.Nearest == nil {
+	if miss.Nearest == nil && q.BakeKey == "" {
 		var err error
 		if miss.Applications, err = r.applications(ctx); err != nil {
 			return Found{}, fmt.Errorf("look for %s: %w", q, err)

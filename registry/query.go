@@ -22,6 +22,7 @@ type Query struct {
 	Owner       string
 	Labels      map[string]string
 	Version     Constraint
+	BakeKey     string // digest of what determined the image
 
 	// LabelVersions are conditions on labels that hold versions: kernel.
 	LabelVersions map[string]Constraint
@@ -121,6 +122,7 @@ func (q Query) String() string {
 	add("release", q.Release)
 	add("arch", Arch(q.Arch))
 	add("owner", q.Owner)
+	add("bake_key", q.BakeKey)
 	for _, key := range slices.Sorted(maps.Keys(q.Labels)) {
 		add(key, q.Labels[key])
 	}
@@ -188,6 +190,7 @@ func (q Query) onImage(now time.Time) []test {
 	equal("arch", Arch(q.Arch), func(i Image) string { return i.Arch })
 	equal("environment", q.Environment, func(i Image) string { return i.Environment })
 	equal("owner", q.Owner, func(i Image) string { return i.Owner })
+	equal("bake key", q.BakeKey, func(i Image) string { return i.Bake.Key })
 	if !q.Version.IsZero() {
 		tests = append(tests, func(v View) string { return lacks("version", q.Version.Check(v.Version)) })
 	}
@@ -505,7 +508,9 @@ func errorText(err error) string {
 }
 
 // coarse is what a store can sort out for q.
-func (q Query) coarse() Filter { return Filter{Application: q.Application, Layer: q.Layer} }
+func (q Query) coarse() Filter {
+	return Filter{Application: q.Application, Layer: q.Layer, BakeKey: q.BakeKey}
+}
 
 // Select yields the images that q wants, newest first.
 func (r *Registry) Select(ctx context.Context, q Query) iter.Seq2[View, error] {

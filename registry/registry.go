@@ -67,6 +67,11 @@ func (r *Registry) event(op Op, image, detail string) Event {
 // img is registered with other attributes, and ErrRevoked when the image that
 // it was baked from is revoked; then nothing is recorded.
 func (r *Registry) Register(ctx context.Context, img Image, results ...TestResult) (recorded Image, created bool, err error) {
+	return r.register(ctx, nil, img, results)
+}
+
+// register is Register, and stores lease, unless that is nil, in the same go.
+func (r *Registry) register(ctx context.Context, lease *Lease, img Image, results []TestResult) (recorded Image, created bool, err error) {
 	img = r.fill(img)
 	results = r.fillResults(img.ID, results)
 	if err := validate(img, results); err != nil {
@@ -80,19 +85,21 @@ func (r *Registry) Register(ctx context.Context, img Image, results ...TestResul
 		if err != nil {
 			return Image{}, false, fmt.Errorf("register %s: %w", img, err)
 		}
-		return r.again(ctx, old, img, results)
+		return r.again(ctx, lease, old, img, results)
 	}
 	if img, err = r.link(ctx, img); err != nil {
 		return Image{}, false, fmt.Errorf("register %s: %w", img, err)
 	}
 
 	events := []Event{r.event(OpRegister, img.ID, img.String())}
-	err = r.store.Commit(ctx, Change{Image: &img, Results: results, Events: append(events, r.testEvents(results)...)})
+	err = r.store.Commit(ctx, Change{
+		Image: &img, Results: results, Lease: lease, Events: append(events, r.testEvents(results)...),
+	})
 	if errors.Is(err, ErrExists) {
 		// Someone else registered it since we looked.
 		for _, a := range img.Artifacts {
 			if old, lookErr := newLoader(r.store).at(ctx, a.Ref); lookErr == nil {
-				return r.again(ctx, old, img, results)
+				return r.again(ctx, lease, old, img, results)
 			}
 		}
 	}
@@ -209,7 +216,7 @@ func (r *Registry) link(ctx context.Context, img Image) (Image, error) {
 }
 
 // again adds to old what a second registration, as img, brings.
-func (r *Registry) again(ctx context.Context, old, img Image, results []TestResult) (Image, bool, error) {
+func (r *Registry) again(ctx context.Context, lease *Lease, old, img Image, results []TestResult) (Image, bool, error) {
 	if differs := old.differs(img); differs != "" {
 		return Image{}, false, fmt.Errorf("register %s: it %w, as %s with %s", img, ErrExists, old.ID, differs)
 	}
@@ -226,6 +233,11 @@ func (r *Registry) again(ctx context.Context, old, img Image, results []TestResu
 	if len(results) > 0 {
 		if err := r.RecordResults(ctx, old.ID, results...); err != nil {
 			return Image{}, false, err
+		}
+	}
+	if lease != nil {
+		if err := r.store.Commit(ctx, Change{Lease: lease}); err != nil {
+			return Image{}, false, fmt.Errorf("register %s: %w", img, err)
 		}
 	}
 	return old, false, nil

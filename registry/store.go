@@ -69,7 +69,8 @@ type Store interface {
 	//
 	// It returns ErrExists when the image's id or one of its artifacts is
 	// recorded, ErrConflict when the channel's revision is not one more than
-	// the stored one (1 for a channel that does not exist), ErrNotFound when a
+	// the stored one (1 for a channel that does not exist), and when a lease's
+	// is not, ErrNotFound when a
 	// result, a mark or a channel is of an image that is not recorded, or an
 	// image has packages that are not. Results, marks and events whose id is
 	// recorded already are left as they are, without an error: they were sent
@@ -112,6 +113,7 @@ type Change struct {
 	Results  []TestResult
 	Marks    []Mark
 	Channel  *Channel // the channel as it shall be, its revision one more than it was
+	Lease    *Lease   // the same of a lease; only a [Leaser] can keep it
 	Events   []Event
 }
 
@@ -122,6 +124,7 @@ type Filter struct {
 	Layer       string
 	Parent      string // id of the image that it was baked from
 	ParentImage Ref    // the same, as the cloud names it
+	BakeKey     string // digest of what determined the image
 	Artifact    Ref    // one of its artifacts: its id, and cloud and region where they are set
 }
 

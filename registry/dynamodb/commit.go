@@ -107,6 +107,11 @@ func (s *Store) compose(ctx context.Context, t *transaction, c registry.Change) 
 			return err
 		}
 	}
+	if c.Lease != nil {
+		if err := t.lease(*c.Lease); err != nil {
+			return err
+		}
+	}
 	return t.events(c.Events)
 }
 

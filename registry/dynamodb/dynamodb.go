@@ -16,6 +16,7 @@
 //	image#ID             fact#mark#ID          a mark of it
 //	image#ID             fact#channel#HASH     a channel that it is the head of
 //	channel#HASH         channel               a channel; the hash is of line and name
+//	lease#KEY            lease                 who does what is done once
 //	artifact#IMAGE-ID    CLOUD#REGION          which image has this artifact
 //	packages#DIGEST      list                  a list of packages, compressed
 //	index#…              CREATED-AT#ID         an image in the order of its age

@@ -64,6 +64,8 @@ func channelHash(line registry.Line, name string) (string, error) {
 
 func packagesKey(digest string) key { return key{join("packages", digest), "list"} }
 
+func leaseKey(of string) key { return key{join("lease", of), "lease"} }
+
 func channelKey(hash string) key { return key{join("channel", hash), "channel"} }
 
 func historyOf(image string) string {
@@ -89,6 +91,9 @@ func indexes(img registry.Image) []string {
 		indexOf(registry.Filter{}), indexOf(registry.Filter{Application: img.Application}),
 		indexOf(registry.Filter{Layer: img.Layer}), indexOf(registry.Filter{Application: img.Application, Layer: img.Layer}),
 	}
+	if img.Bake.Key != "" {
+		list = append(list, indexOf(registry.Filter{BakeKey: img.Bake.Key}))
+	}
 	if img.Parent != "" {
 		list = append(list, indexOf(registry.Filter{Parent: img.Parent}))
 	}
@@ -102,6 +107,8 @@ func indexes(img registry.Image) []string {
 // f lets through.
 func indexOf(f registry.Filter) string {
 	switch {
+	case f.BakeKey != "":
+		return join("index#bake-key", f.BakeKey)
 	case f.Parent != "":
 		return join("index#parent", f.Parent)
 	case f.ParentImage.ID != "":
@@ -119,7 +126,7 @@ func indexOf(f registry.Filter) string {
 // lets reports whether f lets img through.
 func lets(f registry.Filter, img registry.Image) bool {
 	if f.Application != "" && f.Application != img.Application || f.Layer != "" && f.Layer != img.Layer ||
-		f.Parent != "" && f.Parent != img.Parent {
+		f.Parent != "" && f.Parent != img.Parent || f.BakeKey != "" && f.BakeKey != img.Bake.Key {
 		return false
 	}
 	if f.ParentImage != (registry.Ref{}) && !names(f.ParentImage, img.ParentImage) {

@@ -60,6 +60,7 @@ func Run(t *testing.T, open func(t *testing.T) registry.Store, opts ...Option) {
 	} {
 		t.Run(test.name, func(t *testing.T) { test.run(t, open(t)) })
 	}
+	runLeases(t, open)
 }
 
 var start = time.Date(2026, 3, 1, 12, 0, 0, 123e6, time.UTC)
@@ -240,6 +241,7 @@ func filters(t *testing.T, s registry.Store) {
 	base.Application, base.Layer = "base", "base"
 	shop.Parent, shop.ParentImage = base.ID, base.Artifacts[0].Ref
 	other.ParentImage = registry.Ref{Cloud: "aws", Region: "us-east-1", ID: base.Artifacts[0].ID}
+	shop.Bake.Key, other.Bake.Key = "k", "k2"
 	commitImages(t, s, base, shop, other)
 	for _, test := range []struct {
 		name   string
@@ -257,6 +259,8 @@ func filters(t *testing.T, s registry.Store) {
 		{"artifact by id", registry.Filter{Artifact: registry.Ref{ID: "ami-2"}}, []string{shop.ID}},
 		{"artifact elsewhere", registry.Filter{Artifact: registry.Ref{Cloud: "aws", ID: "ami-2"}}, nil},
 		{"artifact of another layer", registry.Filter{Layer: "base", Artifact: registry.Ref{ID: "ami-2"}}, nil},
+		{"bake key", registry.Filter{BakeKey: "k"}, []string{shop.ID}},
+		{"bake key of another parent", registry.Filter{BakeKey: "k2", Parent: base.ID}, nil},
 		{"unknown", registry.Filter{Application: "none"}, nil},
 	} {
 		wantEqual(t, test.name, test.want, ids(t, s, test.filter))

@@ -48,6 +48,11 @@ func write(ctx context.Context, tx *sql.Tx, c registry.Change) error {
 			return fmt.Errorf("channel %s of %s: %w", c.Channel.Name, c.Channel.Line, err)
 		}
 	}
+	if c.Lease != nil {
+		if err := putLease(ctx, tx, *c.Lease); err != nil {
+			return fmt.Errorf("lease %s: %w", c.Lease.Key, err)
+		}
+	}
 	for _, e := range c.Events {
 		if err := putFact(ctx, tx, insertEvent, e.ID, e.Image, e); err != nil {
 			return fmt.Errorf("event %s: %w", e.Op, err)
@@ -72,10 +77,10 @@ func putImage(ctx context.Context, tx *sql.Tx, img registry.Image) error {
 		return err
 	}
 	_, err = tx.ExecContext(ctx, `INSERT INTO images
-		(id, application, layer, created_at, parent, parent_cloud, parent_region, parent_image, record)
-		VALUES (?, ?, ?, ?, nullif(?, ''), nullif(?, ''), nullif(?, ''), nullif(?, ''), ?)`,
+		(id, application, layer, created_at, parent, parent_cloud, parent_region, parent_image, bake_key, record)
+		VALUES (?, ?, ?, ?, nullif(?, ''), nullif(?, ''), nullif(?, ''), nullif(?, ''), nullif(?, ''), ?)`,
 		img.ID, img.Application, img.Layer, img.CreatedAt.UnixMilli(), img.Parent,
-		img.ParentImage.Cloud, img.ParentImage.Region, img.ParentImage.ID, record)
+		img.ParentImage.Cloud, img.ParentImage.Region, img.ParentImage.ID, img.Bake.Key, record)
 	if err != nil {
 		return err
 	}

@@ -93,6 +93,9 @@ func conditions(f registry.Filter) (where string, args []any) {
 	if f.Layer != "" {
 		add("layer = ?", f.Layer)
 	}
+	if f.BakeKey != "" {
+		add("bake_key = ?", f.BakeKey)
+	}
 	if f.Parent != "" {
 		add("parent = ?", f.Parent)
 	}

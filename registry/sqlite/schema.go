@@ -98,6 +98,16 @@ CREATE TABLE package_entries (
 	package INTEGER NOT NULL REFERENCES packages (id),
 	PRIMARY KEY (list, package)
 ) STRICT, WITHOUT ROWID;
+`, `
+ALTER TABLE images ADD COLUMN bake_key TEXT; -- as in the record, for those registered before too
+UPDATE images SET bake_key = json_extract(record, '$.bake.key');
+CREATE INDEX images_of_bake_key ON images (bake_key) WHERE bake_key IS NOT NULL;
+
+CREATE TABLE leases (
+	key      TEXT PRIMARY KEY,
+	revision INTEGER NOT NULL,
+	record   TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
 `}
 
 // prepare checks that db is a registry that this release understands, and
