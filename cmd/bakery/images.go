@@ -31,6 +31,7 @@ An IMAGE is named by its id in the registry, by its id in the cloud
 	cmd.AddCommand(
 		newImagesLsCommand(&spec), newImagesShowCommand(&spec), newImagesTreeCommand(&spec),
 		newImagesQueryCommand(&spec), newImagesOutdatedCommand(&spec),
+		newImagesDiffCommand(&spec), newImagesPackagesCommand(&spec), newImagesSBOMCommand(&spec),
 		newImagesRegisterCommand(&spec), newImagesRecordTestCommand(&spec),
 	)
 	return cmd
@@ -87,6 +88,7 @@ func newImagesLsCommand(spec *string) *cobra.Command {
 	var (
 		query           registry.Query
 		labels          []string
+		packages        []string
 		version, status string
 		limit           int
 	)
@@ -106,6 +108,7 @@ func newImagesLsCommand(spec *string) *cobra.Command {
 	flags.StringVar(&query.Arch, "arch", "", "only images of this architecture")
 	flags.StringVar(&version, "version", "", "only versions that meet this condition, such as '>= 1.4, < 2'")
 	flags.StringArrayVar(&labels, "label", nil, "only images with this label, NAME=VALUE; may be repeated")
+	flags.StringArrayVar(&packages, "package", nil, "only images with this package, such as 'openssl >= 3.0.14', or without: '!telnetd'; may be repeated")
 	flags.StringVar(&status, "status", "", "only images of this status: "+statusNames())
 	flags.StringVar(&query.Channel, "channel", "", "only the heads of this channel")
 	flags.IntVar(&limit, "limit", 0, "no more than this many (0: all)")
@@ -118,6 +121,13 @@ func newImagesLsCommand(spec *string) *cobra.Command {
 			if query.Version, err = registry.ParseConstraint(version, registry.Semver); err != nil {
 				return usageError{fmt.Errorf("--version: %w", err)}
 			}
+		}
+		for _, text := range packages {
+			condition, err := registry.ParsePackageCondition(text)
+			if err != nil {
+				return usageError{fmt.Errorf("--package: %w", err)}
+			}
+			query.Packages = append(query.Packages, condition)
 		}
 		if status != "" && !slices.Contains(registry.Statuses(), registry.Status(status)) {
 			return usageError{fmt.Errorf("--status is %q; want one of %s", status, statusNames())}

@@ -17,13 +17,17 @@ func newImagesQueryCommand(spec *string) *cobra.Command {
 
 The keys are application, layer, environment, release, arch, owner, version,
 kernel, cloud, region, account, status (built, tested or promoted, or exactly
-any other), channel, suite, exclude, max_age and revoke_margin. Any other key is
-a label. Versions and labels can be compared: version__gte=1.4, and with __gt,
-__lte, __lt, __ne. As in a URL, %26 stands for &, %2B for +, and + for a space.
+any other), channel, suite, package, exclude, max_age, tested_within and
+revoke_margin. Any other key is a label; not.LABEL excludes a value of one. Keys
+that begin with ancestor. are about an image that it was baked from, at any depth.
+Versions and labels can be compared: version__gte=1.4, and with __gt, __lte, __lt,
+__ne. As in a URL, %26 stands for &, %2B for +, and + for a space.
 
 When nothing matches, the exit code is 1 and the nearest miss is named.`,
 		Example: `  bakery images query 'application=myapp&release=precise&virtualization_type=hvm&environment=prod'
-  bakery images query 'layer=base&kernel__gte=6.1' --explain`,
+  bakery images query 'layer=base&kernel__gte=6.1' --explain
+  bakery images query 'layer=application&package=openssl < 3.0.14&status=built' --all
+  bakery images query 'application=shop&ancestor.application=base&ancestor.version__gte=1.4'`,
 		Args: exactArgs(1),
 	}
 	output := addOutputFlag(cmd)

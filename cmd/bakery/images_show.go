@@ -111,6 +111,7 @@ func writeAttributes(w io.Writer, v registry.View) error {
 	row("build", v.Bake.Build)
 	row("run", v.Bake.Run)
 	row("bake key", v.Bake.Key)
+	row("packages", v.Packages)
 	if err := tw.Flush(); err != nil {
 		return err
 	}

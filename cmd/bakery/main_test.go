@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -59,16 +60,33 @@ func stock(ts *testscript.TestScript, _ bool, _ []string) {
 	for _, one := range []struct {
 		id, application, version, layer, parent string
 		results                                 []registry.TestResult
+		packages                                []string // name and version
 	}{
-		{"01FOUNDATION", "debian", "12.8", "foundation", "ami-vendor", []registry.TestResult{pass("os.spec.hcl")}},
-		{"01BASE1", "base", "1.4.0", "base", "ami-01FOUNDATION", []registry.TestResult{pass("base.spec.hcl"), pass("cis.spec.hcl")}},
-		{"01BASE2", "base", "1.5.0", "base", "ami-01FOUNDATION", []registry.TestResult{fail}},
-		{"01SHOP", "shop", "7", "application", "ami-01BASE1", nil},
+		{
+			"01FOUNDATION", "debian", "12.8", "foundation", "ami-vendor", []registry.TestResult{pass("os.spec.hcl")},
+			[]string{"libc6 2.36-9", "openssl 3.0.11-1", "telnetd 0.17-1"},
+		},
+		{
+			"01BASE1", "base", "1.4.0", "base", "ami-01FOUNDATION", []registry.TestResult{pass("base.spec.hcl"), pass("cis.spec.hcl")},
+			[]string{"libc6 2.36-9", "openssl 3.0.14-1~deb12u2", "curl 7.88.1-10"},
+		},
+		{"01BASE2", "base", "1.5.0", "base", "ami-01FOUNDATION", []registry.TestResult{fail}, nil},
+		{"01SHOP", "shop", "7", "application", "ami-01BASE1", nil, nil},
 	} {
 		at = at.Add(time.Minute)
 		ref := func(id string) registry.Ref { return registry.Ref{Cloud: "local", Region: "us-east-1", ID: id} }
+		list := registry.PackageList{Distro: "debian", Release: "12"}
+		for _, p := range one.packages {
+			name, version, _ := strings.Cut(p, " ")
+			list.Packages = append(list.Packages, registry.Package{Type: registry.PackageDeb, Name: name, Version: version, Arch: "amd64"})
+		}
+		digest := ""
+		if len(list.Packages) > 0 {
+			digest, err = reg.RecordPackages(ctx, list)
+			ts.Check(err)
+		}
 		_, _, err := reg.Register(ctx, registry.Image{
-			ID: one.id, Application: one.application, Version: one.version, Layer: one.layer,
+			ID: one.id, Packages: digest, Application: one.application, Version: one.version, Layer: one.layer,
 			Release: "bookworm", Arch: "x86_64", ParentImage: ref(one.parent),
 			Artifacts: []registry.Artifact{{Ref: ref("ami-" + one.id), Snapshots: []string{"snap-" + one.id}}},
 		}, one.results...)
@@ -78,15 +96,20 @@ func stock(ts *testscript.TestScript, _ bool, _ []string) {
 	ts.Check(err)
 }
 
-// importImage makes an image of a folder.
+// importImage makes an image of a folder, under a name and with its id in a
+// variable: "debian-12" and AMI, unless they are given.
 func importImage(ts *testscript.TestScript, _ bool, args []string) {
+	name, variable := "debian-12", "AMI"
+	if len(args) == 3 {
+		name, variable = args[1], args[2]
+	}
 	ctx := context.Background()
 	cloud, err := localcloud.Open(ctx, ts.Getenv("BAKERY_HOME"))
 	ts.Check(err)
 	defer cloud.Close()
 	img, err := cloud.Import(ctx, localcloud.ImportInput{
-		Source: ts.MkAbs(args[0]), Name: "debian-12", Architecture: "x86_64",
+		Source: ts.MkAbs(args[0]), Name: name, Architecture: "x86_64",
 	})
 	ts.Check(err)
-	ts.Setenv("AMI", img.ID)
+	ts.Setenv(variable, img.ID)
 }
