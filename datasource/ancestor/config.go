@@ -1,5 +1,5 @@
 //go:generate go tool packer-sdc struct-markdown
-//go:generate go tool packer-sdc mapstructure-to-hcl2 -type Config,DatasourceOutput
+//go:generate go tool packer-sdc mapstructure-to-hcl2 -type Config,Ancestor,DatasourceOutput
 
 package ancestor
 
@@ -7,6 +7,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 	"time"
@@ -63,8 +64,21 @@ type Config struct {
 	// Versions are ordered [as dpkg does](#versions), unless the condition
 	// begins with `rpm:` or `semver:`.
 	Kernel string `mapstructure:"kernel" required:"false"`
+	// Who must own the image: a team or a person.
+	Owner string `mapstructure:"owner" required:"false"`
 	// Labels that the image must have, with these values.
 	Labels map[string]string `mapstructure:"labels" required:"false"`
+	// Labels that the image must have, with conditions on the versions that they
+	// hold, such as `{ docker = ">= 27.1" }`. Versions are ordered [as dpkg
+	// does](#versions), unless a condition begins with `rpm:`, `apk:` or
+	// `semver:`.
+	LabelVersions map[string]string `mapstructure:"label_versions" required:"false"`
+	// Conditions on what is installed, all of which must hold: `"openssl"`,
+	// `"openssl >= 3.0.14"`, `"linux-image-amd64 >= 6.1, < 6.2"`, or `"!telnetd"`
+	// for what must not be. Versions are in the order of the package's own system,
+	// and every installed version of the package must meet them. An image whose
+	// packages are not recorded meets none.
+	Packages []string `mapstructure:"packages" required:"false"`
 
 	// How far the image must have come: `built` (registered, tested or not),
 	// `tested` (the newest result of every suite passed) or `promoted` (head of
@@ -75,6 +89,16 @@ type Config struct {
 	Channel string `mapstructure:"channel" required:"false"`
 	// Suites that the image must have passed, by name.
 	Suites []string `mapstructure:"suites" required:"false"`
+	// How long ago the tests may have been run, such as `168h`: the newest result
+	// of each of `suites`, or of every suite without that.
+	TestedWithin string `mapstructure:"tested_within" required:"false"`
+	// Conditions on an image that this one was baked from, at any depth. All
+	// conditions of one block must be met by the same ancestor. The block may be
+	// repeated. See [ancestors](#ancestors).
+	Ancestors []Ancestor `mapstructure:"ancestor" required:"false"`
+	// Labels that the image must not have with these values, such as
+	// `{ quarantine = "true" }`.
+	ExcludeLabels map[string]string `mapstructure:"exclude_labels" required:"false"`
 	// Images, by their id in the cloud or in the registry, that must be neither
 	// the result nor among its ancestors.
 	Exclude []string `mapstructure:"exclude" required:"false"`
@@ -96,6 +120,63 @@ type Config struct {
 	// `BAKERY_REGISTRY`, else to the file `registry.db` in the
 	// suite's folder (`BAKERY_HOME`, else `~/.local/share/bakery`).
 	Registry string `mapstructure:"registry" required:"false"`
+}
+
+// Ancestor is what an image that the wanted one was baked from must be.
+type Ancestor struct {
+	// The application of the ancestor.
+	Application string `mapstructure:"application" required:"false"`
+	// The layer of the ancestor.
+	Layer string `mapstructure:"layer" required:"false"`
+	// A condition on its version.
+	Version string `mapstructure:"version" required:"false"`
+	// The release of its operating system.
+	Release string `mapstructure:"release" required:"false"`
+	// Labels that it must have, with these values.
+	Labels map[string]string `mapstructure:"labels" required:"false"`
+	// Conditions on what it has installed.
+	Packages []string `mapstructure:"packages" required:"false"`
+	// How far it must have come and still be: `built`, `tested` or `promoted`.
+	// Without it, it may be deprecated or retired; a revoked one lets no image
+	// through in any case.
+	Status string `mapstructure:"status" required:"false"`
+	// The channel that it must be the head of.
+	Channel string `mapstructure:"channel" required:"false"`
+	// Suites that it must have passed, by name.
+	Suites []string `mapstructure:"suites" required:"false"`
+}
+
+// query returns what a asks, with every mistake in a.
+func (a Ancestor) query() (registry.Query, []error) {
+	var errs []error
+	q := registry.Query{
+		Application: a.Application, Layer: a.Layer, Release: a.Release, Labels: a.Labels,
+		AtLeast: registry.Status(a.Status), Channel: a.Channel, Suites: a.Suites,
+	}
+	var err error
+	if a.Version != "" {
+		if q.Version, err = registry.ParseConstraint(a.Version, registry.Semver); err != nil {
+			errs = append(errs, fmt.Errorf("ancestor: version: %w", err))
+		}
+	}
+	var wrong []error
+	q.Packages, wrong = conditions(a.Packages)
+	for _, err := range wrong {
+		errs = append(errs, fmt.Errorf("ancestor: packages: %w", err))
+	}
+	return q, errs
+}
+
+// conditions reads conditions on packages and returns every mistake in them.
+func conditions(texts []string) (list []registry.PackageCondition, errs []error) {
+	for _, text := range texts {
+		c, err := registry.ParsePackageCondition(text)
+		if err != nil {
+			errs = append(errs, err)
+		}
+		list = append(list, c)
+	}
+	return list, errs
 }
 
 // DatasourceOutput is what bakery-ancestor returns.
@@ -169,7 +250,7 @@ func (c *Config) prepare() (registry.Query, []error) {
 
 	q := registry.Query{
 		Application: c.Application, Layer: c.Layer, Environment: c.Environment, Release: c.Release,
-		Arch: c.Arch, Labels: c.Labels, Channel: c.Channel, Suites: c.Suites, Exclude: c.Exclude,
+		Arch: c.Arch, Owner: c.Owner, Labels: c.Labels, ExcludeLabels: c.ExcludeLabels, Channel: c.Channel, Suites: c.Suites, Exclude: c.Exclude,
 		AtLeast: registry.Status(cmp.Or(c.Status, string(registry.StatusTested))),
 		Cloud:   c.Cloud, Region: c.Region, Account: c.Account,
 	}
@@ -185,20 +266,45 @@ func (c *Config) prepare() (registry.Query, []error) {
 			wrong("version: %w", err)
 		}
 	}
+	q.LabelVersions = map[string]registry.Constraint{}
 	if c.Kernel != "" {
-		kernel, err := registry.ParseConstraint(c.Kernel, registry.Deb)
-		if err != nil {
+		if q.LabelVersions["kernel"], err = registry.ParseConstraint(c.Kernel, registry.Deb); err != nil {
 			wrong("kernel: %w", err)
 		}
-		q.LabelVersions = map[string]registry.Constraint{"kernel": kernel}
 	}
-	if c.MaxAge != "" {
-		q.MaxAge, err = time.ParseDuration(c.MaxAge)
-		if err == nil && q.MaxAge <= 0 {
+	for _, label := range slices.Sorted(maps.Keys(c.LabelVersions)) {
+		if label == "kernel" && c.Kernel != "" {
+			wrong("kernel and label_versions are both about the label kernel; leave out one")
+		}
+		if q.LabelVersions[label], err = registry.ParseConstraint(c.LabelVersions[label], registry.Deb); err != nil {
+			wrong("label_versions: %s: %w", label, err)
+		}
+	}
+	var mistakes []error
+	q.Packages, mistakes = conditions(c.Packages)
+	for _, err := range mistakes {
+		wrong("packages: %w", err)
+	}
+	for _, a := range c.Ancestors {
+		asked, mistakes := a.query()
+		q.Ancestors, errs = append(q.Ancestors, asked), append(errs, mistakes...)
+		if err := (registry.Query{Ancestors: []registry.Query{asked}}).Validate(); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	for _, option := range []struct {
+		name, value string
+		into        *time.Duration
+	}{{"max_age", c.MaxAge, &q.MaxAge}, {"tested_within", c.TestedWithin, &q.TestedWithin}} {
+		if option.value == "" {
+			continue
+		}
+		*option.into, err = time.ParseDuration(option.value)
+		if err == nil && *option.into <= 0 {
 			err = errors.New("it is not positive")
 		}
 		if err != nil {
-			wrong("max_age is %q; write a duration such as 720h: %w", c.MaxAge, err)
+			wrong("%s is %q; write a duration such as 720h: %w", option.name, option.value, err)
 		}
 	}
 	if q.RevokeMargin, err = time.ParseDuration(cmp.Or(c.RevokeMargin, defaultRevokeMargin)); err != nil || q.RevokeMargin < 0 {

@@ -7,6 +7,45 @@ import (
 	"github.com/zclconf/go-cty/cty"
 )
 
+// FlatAncestor is an auto-generated flat version of Ancestor.
+// Where the contents of a field with a `mapstructure:,squash` tag are bubbled up.
+type FlatAncestor struct {
+	Application *string           `mapstructure:"application" required:"false" cty:"application" hcl:"application"`
+	Layer       *string           `mapstructure:"layer" required:"false" cty:"layer" hcl:"layer"`
+	Version     *string           `mapstructure:"version" required:"false" cty:"version" hcl:"version"`
+	Release     *string           `mapstructure:"release" required:"false" cty:"release" hcl:"release"`
+	Labels      map[string]string `mapstructure:"labels" required:"false" cty:"labels" hcl:"labels"`
+	Packages    []string          `mapstructure:"packages" required:"false" cty:"packages" hcl:"packages"`
+	Status      *string           `mapstructure:"status" required:"false" cty:"status" hcl:"status"`
+	Channel     *string           `mapstructure:"channel" required:"false" cty:"channel" hcl:"channel"`
+	Suites      []string          `mapstructure:"suites" required:"false" cty:"suites" hcl:"suites"`
+}
+
+// FlatMapstructure returns a new FlatAncestor.
+// FlatAncestor is an auto-generated flat version of Ancestor.
+// Where the contents a fields with a `mapstructure:,squash` tag are bubbled up.
+func (*Ancestor) FlatMapstructure() interface{ HCL2Spec() map[string]hcldec.Spec } {
+	return new(FlatAncestor)
+}
+
+// HCL2Spec returns the hcl spec of a Ancestor.
+// This spec is used by HCL to read the fields of Ancestor.
+// The decoded values from this spec will then be applied to a FlatAncestor.
+func (*FlatAncestor) HCL2Spec() map[string]hcldec.Spec {
+	s := map[string]hcldec.Spec{
+		"application": &hcldec.AttrSpec{Name: "application", Type: cty.String, Required: false},
+		"layer":       &hcldec.AttrSpec{Name: "layer", Type: cty.String, Required: false},
+		"version":     &hcldec.AttrSpec{Name: "version", Type: cty.String, Required: false},
+		"release":     &hcldec.AttrSpec{Name: "release", Type: cty.String, Required: false},
+		"labels":      &hcldec.AttrSpec{Name: "labels", Type: cty.Map(cty.String), Required: false},
+		"packages":    &hcldec.AttrSpec{Name: "packages", Type: cty.List(cty.String), Required: false},
+		"status":      &hcldec.AttrSpec{Name: "status", Type: cty.String, Required: false},
+		"channel":     &hcldec.AttrSpec{Name: "channel", Type: cty.String, Required: false},
+		"suites":      &hcldec.AttrSpec{Name: "suites", Type: cty.List(cty.String), Required: false},
+	}
+	return s
+}
+
 // FlatConfig is an auto-generated flat version of Config.
 // Where the contents of a field with a `mapstructure:,squash` tag are bubbled up.
 type FlatConfig struct {
@@ -28,10 +67,16 @@ type FlatConfig struct {
 	Arch                *string           `mapstructure:"arch" required:"false" cty:"arch" hcl:"arch"`
 	Environment         *string           `mapstructure:"environment" required:"false" cty:"environment" hcl:"environment"`
 	Kernel              *string           `mapstructure:"kernel" required:"false" cty:"kernel" hcl:"kernel"`
+	Owner               *string           `mapstructure:"owner" required:"false" cty:"owner" hcl:"owner"`
 	Labels              map[string]string `mapstructure:"labels" required:"false" cty:"labels" hcl:"labels"`
+	LabelVersions       map[string]string `mapstructure:"label_versions" required:"false" cty:"label_versions" hcl:"label_versions"`
+	Packages            []string          `mapstructure:"packages" required:"false" cty:"packages" hcl:"packages"`
 	Status              *string           `mapstructure:"status" required:"false" cty:"status" hcl:"status"`
 	Channel             *string           `mapstructure:"channel" required:"false" cty:"channel" hcl:"channel"`
 	Suites              []string          `mapstructure:"suites" required:"false" cty:"suites" hcl:"suites"`
+	TestedWithin        *string           `mapstructure:"tested_within" required:"false" cty:"tested_within" hcl:"tested_within"`
+	Ancestors           []FlatAncestor    `mapstructure:"ancestor" required:"false" cty:"ancestor" hcl:"ancestor"`
+	ExcludeLabels       map[string]string `mapstructure:"exclude_labels" required:"false" cty:"exclude_labels" hcl:"exclude_labels"`
 	Exclude             []string          `mapstructure:"exclude" required:"false" cty:"exclude" hcl:"exclude"`
 	MaxAge              *string           `mapstructure:"max_age" required:"false" cty:"max_age" hcl:"max_age"`
 	RevokeMargin        *string           `mapstructure:"revoke_margin" required:"false" cty:"revoke_margin" hcl:"revoke_margin"`
@@ -69,10 +114,16 @@ func (*FlatConfig) HCL2Spec() map[string]hcldec.Spec {
 		"arch":                       &hcldec.AttrSpec{Name: "arch", Type: cty.String, Required: false},
 		"environment":                &hcldec.AttrSpec{Name: "environment", Type: cty.String, Required: false},
 		"kernel":                     &hcldec.AttrSpec{Name: "kernel", Type: cty.String, Required: false},
+		"owner":                      &hcldec.AttrSpec{Name: "owner", Type: cty.String, Required: false},
 		"labels":                     &hcldec.AttrSpec{Name: "labels", Type: cty.Map(cty.String), Required: false},
+		"label_versions":             &hcldec.AttrSpec{Name: "label_versions", Type: cty.Map(cty.String), Required: false},
+		"packages":                   &hcldec.AttrSpec{Name: "packages", Type: cty.List(cty.String), Required: false},
 		"status":                     &hcldec.AttrSpec{Name: "status", Type: cty.String, Required: false},
 		"channel":                    &hcldec.AttrSpec{Name: "channel", Type: cty.String, Required: false},
 		"suites":                     &hcldec.AttrSpec{Name: "suites", Type: cty.List(cty.String), Required: false},
+		"tested_within":              &hcldec.AttrSpec{Name: "tested_within", Type: cty.String, Required: false},
+		"ancestor":                   &hcldec.BlockListSpec{TypeName: "ancestor", Nested: hcldec.ObjectSpec((*FlatAncestor)(nil).HCL2Spec())},
+		"exclude_labels":             &hcldec.AttrSpec{Name: "exclude_labels", Type: cty.Map(cty.String), Required: false},
 		"exclude":                    &hcldec.AttrSpec{Name: "exclude", Type: cty.List(cty.String), Required: false},
 		"max_age":                    &hcldec.AttrSpec{Name: "max_age", Type: cty.String, Required: false},
 		"revoke_margin":              &hcldec.AttrSpec{Name: "revoke_margin", Type: cty.String, Required: false},

@@ -1,6 +1,7 @@
 package ancestor
 
 import (
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -55,6 +56,14 @@ func stocked(t *testing.T) (spec string) {
 		var results []registry.TestResult
 		if img.Version == "1.4.0" {
 			results = append(results, pass)
+		}
+		if img.Version == "1.4.0" {
+			img.Packages, err = reg.RecordPackages(t.Context(), registry.PackageList{Distro: "debian", Release: "12", Packages: []registry.Package{
+				{Type: registry.PackageDeb, Name: "openssl", Version: "3.0.14-1~deb12u2", Arch: "amd64"},
+			}})
+			if err != nil {
+				t.Fatal(err)
+			}
 		}
 		img.ID = []string{"01F", "01B", "01C"}[n]
 		img.CreatedAt = time.Date(2026, 3, 1, 12, n, 0, 0, time.UTC)
@@ -133,6 +142,41 @@ func TestUntestedOnRequest(t *testing.T) {
 		if name, value := it.Element(); value.IsNull() {
 			t.Errorf("%s is null", name.AsString())
 		}
+	}
+}
+
+func TestPackagesAncestorsAndExclusions(t *testing.T) {
+	clean(t)
+	spec := stocked(t)
+	options := func(more map[string]any) map[string]any {
+		all := map[string]any{"cloud": "local", "application": "base", "status": "built", "registry": spec}
+		maps.Copy(all, more)
+		return all
+	}
+	wanted := map[string]any{
+		"packages":       []string{"openssl >= 3.0.14", "!telnetd"},
+		"label_versions": map[string]string{"kernel": ">= 6.1.0-10"},
+		"exclude_labels": map[string]string{"quarantine": "true"},
+		"owner":          "os-team",
+		"ancestor":       []any{map[string]any{"layer": "foundation", "version": "~> 12.0", "release": "bookworm"}},
+	}
+	if got, err := execute(t, options(wanted)); err != nil || got.GetAttr("id").AsString() != "ami-b1" {
+		t.Errorf("found %#v, %v; want ami-b1", got, err)
+	}
+	for what, test := range map[string]struct {
+		options map[string]any
+		want    string
+	}{
+		"package":       {map[string]any{"packages": []string{"openssl >= 3.0.15"}}, "package openssl is 3.0.14-1~deb12u2, not >= 3.0.15"},
+		"unknown":       {map[string]any{"version": "1.5.0", "packages": []string{"openssl"}}, "base 1.5.0 (ami-b2), baked 2026-03-01T12:02:00Z: its packages are not recorded"},
+		"ancestor":      {map[string]any{"ancestor": []any{map[string]any{"application": "debian", "status": "tested"}}}, "of its ancestor debian 12.8 (ami-f), it is built, not tested"},
+		"tested within": {map[string]any{"version": "1.4.0", "tested_within": "1ns"}, "suite base.spec.hcl (offline) was run"},
+	} {
+		t.Run(what, func(t *testing.T) {
+			if _, err := execute(t, options(test.options)); err == nil || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("error is %v, want one with %q", err, test.want)
+			}
+		})
 	}
 }
 
@@ -252,7 +296,9 @@ func TestMistakesComeAtOnce(t *testing.T) {
 	clean(t)
 	err := new(Datasource).Configure(map[string]any{
 		"cloud": "gcp", "region": "us-esat-1", "status": "testet", "version": "latest", "kernel": "deb: ~> 6",
-		"max_age": "7 days", "revoke_margin": "-1h", "on_empty": "none", "registry": "registry.db", "applications": "base",
+		"packages": []string{">= 3"}, "label_versions": map[string]string{"kernel": "> 1", "docker": ">"}, "tested_within": "a week",
+		"ancestor": []any{map[string]any{"version": "latest", "packages": []string{"a b"}, "status": "good"}, map[string]any{}},
+		"max_age":  "7 days", "revoke_margin": "-1h", "on_empty": "none", "registry": "registry.db", "applications": "base",
 	})
 	if err == nil {
 		t.Fatal("no error")
@@ -263,6 +309,9 @@ func TestMistakesComeAtOnce(t *testing.T) {
 		`kernel: version constraint "deb: ~> 6"`, `max_age is "7 days"; write a duration such as 720h`,
 		`revoke_margin is "-1h"; write a duration`, `on_empty is "none"; write error or null`,
 		`registry "registry.db" is of no known kind`, `"applications"`,
+		`packages: package condition ">= 3" names no package`, `both about the label kernel`, `label_versions: docker: `,
+		`tested_within is "a week"`, `ancestor: version: version constraint "latest"`, `ancestor: packages: package condition "a b"`,
+		`of the ancestor: status "good" is not one of`, `of the ancestor nothing is asked`,
 	} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("the error lacks %s:\n%v", want, err)
