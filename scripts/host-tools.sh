@@ -15,6 +15,13 @@ need mkfs.vfat dosfstools
 need qemu-img qemu-utils
 need dpkg-deb dpkg
 need busybox busybox-static
+need rpmbuild rpm
+need getfattr attr
+need xmllint libxml2-utils
+need sshd openssh-server
+need systemd-nspawn systemd-container
+need sudo sudo
+need curl curl
 [ -z "$missing" ] && exit 0
 
 if ! command -v apt-get >/dev/null || [ "$(id -u)" != 0 ]; then

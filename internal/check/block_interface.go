@@ -43,6 +43,8 @@ func (b *Interface) subjects() subjects {
 	return subjects{one: "name", value: &b.Name, several: "names", values: b.Names, validate: validInterface}
 }
 
+const sysInterfaces = "/sys/class/net"
+
 // validInterface accepts what the kernel does: dev_valid_name.
 func validInterface(name string) error {
 	if len(name) > 15 || name == "." || name == ".." || strings.Contains(name, ":") {
@@ -52,8 +54,11 @@ func validInterface(name string) error {
 }
 
 func (b *Interface) compile(c *compiler, subject string) {
-	dir := "/sys/class/net/" + subject
-	boot := []option{needsBoot("a file block on the network configuration"), reads(func(n *needs) { n.path(dir) })}
+	dir := sysInterfaces + "/" + subject
+	boot := []option{needsBoot("a file block on the network configuration"), reads(func(n *needs) {
+		n.path(sysInterfaces)
+		n.path(dir)
+	})}
 	on := func(property, expected string, decide func(f *facts) verdict, more ...option) {
 		c.assert(property, expected, func(f *facts) verdict {
 			if v := f.hasInterface(dir); v.outcome != "" {
@@ -124,10 +129,12 @@ func (f *facts) hasInterface(dir string) verdict {
 	if f.mode != Booted {
 		return undecided("the interfaces are the build host's")
 	}
-	n := f.nodes[dir]
+	n, all := f.nodes[dir], f.nodes[sysInterfaces]
 	switch {
-	case n == nil:
+	case n == nil || all == nil:
 		return f.unread(dir)
+	case all.presence == missing:
+		return undecided("there is no %s: /sys is not mounted", sysInterfaces)
 	case n.presence == present || n.presence == linked:
 		return verdict{}
 	case n.presence == missing:

@@ -187,7 +187,7 @@ func (f *facts) take(fr frame, n *needs, batches [][]*pathNeed) {
 		f.readAccounts(fr)
 	case "packages", "packages-interrupted":
 		f.readPackages(fr)
-	case "units", "unit-file", "instance", "initscripts", "runlevels", "rc", "machine-id", "running":
+	case "units", "units-denied", "unit-file", "instance", "initscripts", "runlevels", "rc", "machine-id", "running":
 		f.readServices(fr, n)
 	case "entries", "stat", "target", "content", "content-end", "digest", "digest-end",
 		"caps-path", "caps", "caps-end", "xattr", "xattr-end":

@@ -18,6 +18,9 @@ import (
 // it is also that of a shell that cannot find one.
 const noTool = 127
 
+// killed is what a shell adds to the number of the signal that ended a program.
+const killed = 128
+
 const networkTimeout = 5 * time.Second
 
 // timeout reads how long an answer may take.
@@ -60,8 +63,12 @@ func (f *facts) answer(q question, tools string) (*commandResult, verdict) {
 		return nil, undecided("the network is the build host's")
 	}
 	r, v := f.command(q.text)
-	if r != nil && r.exit == noTool {
+	switch {
+	case r == nil:
+	case r.exit == noTool:
 		return nil, undecided("the image has none of the programs that could tell: %s", tools)
+	case r.exit > killed:
+		return nil, undecided("the program that asked was killed by signal %d", r.exit-killed)
 	}
 	return r, v
 }
@@ -72,6 +79,8 @@ func addrQuestion(host, port string, timeout time.Duration) question {
 	return question{
 		text: `if command -v bash >/dev/null; then exec bash -c 'exec 3<>"/dev/tcp/$0/$1"' ` + h + " " + p + "\n" +
 			`elif command -v nc >/dev/null && nc -h 2>&1 | grep -q -e '-z'; then exec nc -z -w ` + t + " " + h + " " + p + "\n" +
+			// That of busybox runs a program when it is connected.
+			`elif command -v nc >/dev/null && nc --help 2>&1 | grep -q -e '-e PROG'; then exec nc -w ` + t + " " + h + " " + p + " -e true\n" +
 			"fi\nexit 127",
 		label: "connect to " + host + " " + port, timeout: timeout,
 	}
@@ -136,7 +145,8 @@ type request struct {
 func (r request) question() question {
 	t := strconv.Itoa(int(r.timeout / time.Second))
 	curl := []string{"exec curl -q -sS -i --max-time", t}
-	wget := []string{"exec wget -S -O - -T", t}
+	// The time of the command is wget's too: some of busybox cannot take -T.
+	wget := []string{"exec wget -S -O -"}
 	if r.method != "" {
 		curl = append(curl, "-X", quote(r.method))
 	}

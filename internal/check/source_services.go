@@ -10,6 +10,7 @@ import (
 // services is what starts at boot, as the image's service managers keep it, and
 // on a booted system what runs.
 type services struct {
+	denied      string // a folder that may not be read
 	systemd     state
 	units       map[string]unitState // systemctl list-unit-files, by full name
 	files       map[string]unitFile  // of the units that are asked for, by full name
@@ -78,6 +79,8 @@ func scriptServices(s *script, n *needs) {
 func (f *facts) readServices(fr frame, n *needs) {
 	s := &f.services
 	switch fr.tag {
+	case "units-denied":
+		s.denied = string(fr.body)
 	case "units":
 		if st := state(fr.arg(1)); st == stateBroken || fr.cut {
 			s.systemd = stateBroken
@@ -156,6 +159,8 @@ func parseUnits(data string) map[string]unitState {
 func (f *facts) manager() (string, verdict) {
 	s := &f.services
 	switch {
+	case s.denied != "":
+		return "", undecided("%s", stateDenied.explain(s.denied))
 	case s.systemd == stateRead:
 		return "systemd", verdict{}
 	case s.systemd == stateBroken:

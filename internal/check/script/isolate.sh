@@ -2,7 +2,7 @@
 # interface of the build host, as far as the image's unshare can do that. That of
 # busybox mounts a /proc only over one that is there.
 isolated() {
-	own='mount -t proc proc /proc && exec /bin/sh -s'
+	own='mount -n -t proc proc /proc && exec /bin/sh -s'
 	if unshare -m -u -i -n -p -f --mount-proc /bin/sh -c : 2>/dev/null; then
 		frame isolation full
 		printf 'isolation=full\n%s\n' "$1" | unshare -m -u -i -n -p -f --mount-proc /bin/sh -s

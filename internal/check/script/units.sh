@@ -1,6 +1,14 @@
 # units prints what is enabled, as systemd, OpenRC and System V keep it. --root
-# makes systemctl read files and ask no manager, which would not answer here.
+# makes systemctl read files and ask no manager, which would not answer here. It
+# says nothing of a folder that it may not read.
 units() {
+	for d in /etc/systemd/system /etc/init.d /etc/runlevels /etc/rc2.d; do
+		if [ -d "$d" ] && { [ ! -r "$d" ] || [ ! -x "$d" ]; }; then
+			frame units-denied
+			printf %s "$d"
+			return
+		fi
+	done
 	set +f
 	if command -v systemctl >/dev/null; then
 		frame units systemd read
