@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"iter"
+	"slices"
 )
 
 // Errors of stores and of [Registry]. Match them with errors.Is; the errors
@@ -126,6 +127,17 @@ type Filter struct {
 	ParentImage Ref    // the same, as the cloud names it
 	BakeKey     string // digest of what determined the image
 	Artifact    Ref    // one of its artifacts: its id, and cloud and region where they are set
+}
+
+// Lets reports whether f lets img through, for stores that cannot sort out all of
+// it.
+func (f Filter) Lets(img Image) bool {
+	return (f.Application == "" || f.Application == img.Application) &&
+		(f.Layer == "" || f.Layer == img.Layer) &&
+		(f.Parent == "" || f.Parent == img.Parent) &&
+		(f.BakeKey == "" || f.BakeKey == img.Bake.Key) &&
+		(f.ParentImage == Ref{} || f.ParentImage.matches(img.ParentImage)) &&
+		(f.Artifact == Ref{} || slices.ContainsFunc(img.Artifacts, func(a Artifact) bool { return f.Artifact.matches(a.Ref) }))
 }
 
 // Facts is what is recorded about an image beside the image itself.

@@ -122,29 +122,3 @@ func indexOf(f registry.Filter) string {
 	}
 	return "index#all"
 }
-
-// lets reports whether f lets img through.
-func lets(f registry.Filter, img registry.Image) bool {
-	if f.Application != "" && f.Application != img.Application || f.Layer != "" && f.Layer != img.Layer ||
-		f.Parent != "" && f.Parent != img.Parent || f.BakeKey != "" && f.BakeKey != img.Bake.Key {
-		return false
-	}
-	if f.ParentImage != (registry.Ref{}) && !names(f.ParentImage, img.ParentImage) {
-		return false
-	}
-	if f.Artifact == (registry.Ref{}) {
-		return true
-	}
-	for _, a := range img.Artifacts {
-		if names(f.Artifact, a.Ref) {
-			return true
-		}
-	}
-	return false
-}
-
-// names reports whether ref is what wanted says; cloud and region may be open.
-func names(wanted, ref registry.Ref) bool {
-	return wanted.ID == ref.ID && (wanted.Cloud == "" || wanted.Cloud == ref.Cloud) &&
-		(wanted.Region == "" || wanted.Region == ref.Region)
-}

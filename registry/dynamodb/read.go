@@ -99,7 +99,7 @@ func (s *Store) Images(ctx context.Context, f registry.Filter) iter.Seq2[registr
 				return
 			}
 			for _, img := range images {
-				if lets(f, img) && !yield(img, nil) {
+				if f.Lets(img) && !yield(img, nil) {
 					return
 				}
 			}

@@ -19,7 +19,16 @@ import (
 // Option changes what [Run] does.
 type Option func(*options)
 
-type options struct{ scanned int }
+type options struct {
+	scanned   int
+	factsOnly bool
+}
+
+// FactsOnly is for a store that keeps images, results and marks, and of images
+// those of the cloud local in us-east-1 and eu-west-1 only. It must refuse
+// channels and packages with [registry.ErrUnsupported], and lose no fact; it may
+// keep no history, and let the last of two registrations of one image win.
+func FactsOnly() Option { return func(o *options) { o.factsOnly = true } }
 
 // ScanOf sets how many images the longest scan has, 700 by default. It must be
 // more than the first two pages of the store.
@@ -34,31 +43,39 @@ func Run(t *testing.T, open func(t *testing.T) registry.Store, opts ...Option) {
 	}
 	longScan := func(t *testing.T, s registry.Store) { longScan(t, s, o.scanned) }
 	for _, test := range []struct {
-		name string
-		run  func(*testing.T, registry.Store)
+		name      string
+		run       func(*testing.T, registry.Store)
+		factsOnly func(*testing.T, registry.Store) // in its place for a store of facts only
 	}{
-		{"an image comes back as it was committed", imageRoundTrip},
-		{"what does not exist is not found", notFound},
-		{"an id is registered once", idOnce},
-		{"an artifact is registered once", artifactOnce},
-		{"images come newest first", newestFirst},
-		{"long scans lose and repeat nothing", longScan},
-		{"filters let through what meets all of them", filters},
-		{"a list of packages is kept once, and comes back by its digest", packages},
-		{"an image has packages that are recorded", packagesFirst},
-		{"facts come back by image, in order", facts},
-		{"facts need an image", factsNeedImage},
-		{"facts that are sent again change nothing", factsAgain},
-		{"a channel moves by compare-and-set", channelMoves},
-		{"channels of other lines do not meet", channelLines},
-		{"a change is stored whole or not at all", atomic},
-		{"events come in order, of one image or all", events},
-		{"one of many registers an artifact", concurrentRegister},
-		{"one of many moves a channel", concurrentChannel},
-		{"no result of many writers is lost", concurrentResults},
-		{"calls end with their context", canceled},
+		{"an image comes back as it was committed", imageRoundTrip, imageOfOneCloud},
+		{"what does not exist is not found", notFound, nil},
+		{"an id is registered once", idOnce, nil},
+		{"an artifact is registered once", artifactOnce, artifactOnceInARegion},
+		{"images come newest first", newestFirst, nil},
+		{"long scans lose and repeat nothing", longScan, nil},
+		{"filters let through what meets all of them", filters, nil},
+		{"a list of packages is kept once, and comes back by its digest", packages, packagesRefused},
+		{"an image has packages that are recorded", packagesFirst, packagesRefused},
+		{"facts come back by image, in order", facts, bareFacts},
+		{"facts need an image", factsNeedImage, nil},
+		{"facts that are sent again change nothing", factsAgain, nil},
+		{"a channel moves by compare-and-set", channelMoves, channelRefused},
+		{"channels of other lines do not meet", channelLines, channelRefused},
+		{"a change is stored whole or not at all", atomic, refusedWhole},
+		{"events come in order, of one image or all", events, noHistory},
+		{"one of many registers an artifact", concurrentRegister, concurrentRegisterMerges},
+		{"one of many moves a channel", concurrentChannel, concurrentChannelRefused},
+		{"no result of many writers is lost", concurrentResults, concurrentSuites},
+		{"no mark of many writers is lost", concurrentMarks, nil},
+		{"calls end with their context", canceled, nil},
 	} {
-		t.Run(test.name, func(t *testing.T) { test.run(t, open(t)) })
+		t.Run(test.name, func(t *testing.T) {
+			if o.factsOnly && test.factsOnly != nil {
+				test.factsOnly(t, open(t))
+				return
+			}
+			test.run(t, open(t))
+		})
 	}
 	runLeases(t, open)
 }
@@ -587,6 +604,26 @@ func concurrentResults(t *testing.T, s registry.Store) {
 	if got := len(facts[img.ID].Results); got != writers*each {
 		t.Errorf("%d results are recorded, want %d", got, writers*each)
 	}
+}
+
+func concurrentMarks(t *testing.T, s registry.Store) {
+	img := image(1)
+	commitImages(t, s, img)
+	errs := race(func(n int) error { return s.Commit(t.Context(), registry.Change{Marks: []registry.Mark{mark(n, img)}}) })
+	for n, err := range errs {
+		if err != nil {
+			t.Errorf("writer %d: %v", n, err)
+		}
+	}
+	facts, err := s.Facts(t.Context(), img.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want []registry.Mark
+	for n := range writers {
+		want = append(want, mark(n, img))
+	}
+	wantEqual(t, "marks", want, facts[img.ID].Marks)
 }
 
 func canceled(t *testing.T, s registry.Store) {
