@@ -99,14 +99,14 @@ func (b *bake) registerAs(ctx context.Context, client *cloud.Client, spec cloud.
 		return cloud.Image{}, err
 	}
 	b.ui.Say(fmt.Sprintf("Image in %s: %s", client.Region(), id))
-	return b.awaitImage(ctx, client, id)
+	return b.awaitImage(ctx, client.WaitImage, id)
 }
 
 // awaitImage waits for an image and makes sure that it is billed as its source
 // is. EC2 derives that from the snapshot when an image is registered, and may
 // not be able to: "you should discard the AMI" then, its API reference says.
-func (b *bake) awaitImage(ctx context.Context, client *cloud.Client, id string) (cloud.Image, error) {
-	img, err := client.WaitImage(ctx, id)
+func (b *bake) awaitImage(ctx context.Context, wait func(context.Context, string) (cloud.Image, error), id string) (cloud.Image, error) {
+	img, err := wait(ctx, id)
 	if err != nil || b.source.ID == "" || b.config.SkipBillingCheck {
 		return img, err
 	}
@@ -169,7 +169,7 @@ func (b *bake) beginCopy(ctx context.Context, t *target) error {
 }
 
 func (b *bake) awaitCopy(ctx context.Context, t *target) (err error) {
-	if t.image, err = b.awaitImage(ctx, t.client, t.image.ID); err != nil {
+	if t.image, err = b.awaitImage(ctx, t.client.WaitCopy, t.image.ID); err != nil {
 		return err
 	}
 	t.snapshots = t.image.Snapshots()

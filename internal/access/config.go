@@ -21,7 +21,9 @@ import (
 	packersdk "github.com/hashicorp/packer-plugin-sdk/packer"
 
 	"github.com/imagebakery/packer-plugin-bakery/internal/cloud"
+	"github.com/imagebakery/packer-plugin-bakery/internal/home"
 	"github.com/imagebakery/packer-plugin-bakery/internal/journal"
+	"github.com/imagebakery/packer-plugin-bakery/internal/pace"
 	"github.com/imagebakery/packer-plugin-bakery/internal/region"
 )
 
@@ -86,9 +88,10 @@ type Config struct {
 	MaxRetries int `mapstructure:"max_retries" required:"false"`
 	// Accept regions that this release does not know. Defaults to `false`.
 	SkipRegionValidation bool `mapstructure:"skip_region_validation" required:"false"`
-	// How often states are asked for. Without it waits look at once, then after
-	// a quarter of a second, then ever less often up to once in five seconds.
-	// See [Polling](#polling).
+	// How often states are asked for. Without it waits look after a quarter of a
+	// second, then ever less often up to once in five seconds, and soon, because
+	// how long each has taken on this host is remembered, when it is likely to be
+	// over. See [Polling](#polling).
 	Polling Polling `mapstructure:"aws_polling" required:"false"`
 
 	watch     func(call, region string)
@@ -251,6 +254,9 @@ func (c *Config) Client(ctx context.Context, report WaitReport) (*cloud.Client, 
 		OnWait:     report,
 		OnCall:     c.watch,
 		MFACode:    c.MFACode, SkipMetadata: c.SkipMetadataAPICheck,
+	}
+	if file, err := home.Path("pace.json"); err == nil {
+		cfg.Pace = pace.Open(file)
 	}
 	if c.VaultEngine.set() && c.Cloud != Local {
 		found, err := c.VaultEngine.read(ctx)

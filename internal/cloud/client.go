@@ -23,6 +23,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sts/types"
 	"github.com/aws/smithy-go/middleware"
 
+	"github.com/imagebakery/packer-plugin-bakery/internal/pace"
 	"github.com/imagebakery/packer-plugin-bakery/version"
 )
 
@@ -43,6 +44,10 @@ type Config struct {
 	Polling               Polling
 	MFACode               string // for a profile whose role wants a second factor
 	SkipMetadata          bool   // take neither credentials nor region from instance metadata
+
+	// Pace remembers how long waits took, so that they are looked after at the
+	// right time; nil remembers nothing.
+	Pace *pace.Memory
 
 	// Transport answers the requests instead of the network: the local cloud.
 	Transport http.RoundTripper

@@ -23,7 +23,7 @@ type CopySpec struct {
 }
 
 // CopyImage starts to copy an image, with its snapshots, into the client's
-// region and returns the id of the copy. It is usable when [Client.WaitImage]
+// region and returns the id of the copy. It is usable when [Client.WaitCopy]
 // returns. It returns ErrDuplicateName when the account has an image of that
 // name in the region.
 func (c *Client) CopyImage(ctx context.Context, spec CopySpec) (string, error) {

@@ -227,11 +227,20 @@ func (s ImageSpec) input() *ec2.RegisterImageInput {
 	}
 }
 
-// WaitImage waits until an image is available and returns it. It returns
-// ErrFailed, with EC2's reason, when it will not be.
+// WaitImage waits until an image is available that was registered, and returns
+// it. It returns ErrFailed, with EC2's reason, when it will not be.
 func (c *Client) WaitImage(ctx context.Context, id string) (Image, error) {
+	return c.waitImage(ctx, id, "RegisterImage")
+}
+
+// WaitCopy is WaitImage for an image that is being copied.
+func (c *Client) WaitCopy(ctx context.Context, id string) (Image, error) {
+	return c.waitImage(ctx, id, "CopyImage")
+}
+
+func (c *Client) waitImage(ctx context.Context, id, after string) (Image, error) {
 	var found Image
-	err := c.await(ctx, "image "+id+" to become available", func(ctx context.Context) (bool, string, error) {
+	err := c.await(ctx, waiting{"image " + id + " to become available", after, false}, func(ctx context.Context) (bool, string, error) {
 		out, err := c.ec2.DescribeImages(ctx, &ec2.DescribeImagesInput{ImageIds: []string{id}})
 		if err != nil {
 			return false, "", apiError("DescribeImages", id, err)

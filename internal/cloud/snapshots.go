@@ -73,10 +73,11 @@ func (c *Client) SnapshotsWithTag(ctx context.Context, key, value string) ([]Sna
 	return c.snapshots(ctx, map[string][]string{"tag:" + key: {value}})
 }
 
-// WaitSnapshot waits until a snapshot is complete. It returns ErrFailed when
-// EC2 could not make it.
+// WaitSnapshot waits until a snapshot is complete, after
+// [Client.CreateSnapshot], whose answer said that it is not yet. It returns
+// ErrFailed when EC2 could not make it.
 func (c *Client) WaitSnapshot(ctx context.Context, id string) error {
-	return c.await(ctx, "snapshot "+id+" to complete", func(ctx context.Context) (bool, string, error) {
+	return c.await(ctx, waiting{"snapshot " + id + " to complete", "CreateSnapshot", true}, func(ctx context.Context) (bool, string, error) {
 		out, err := c.ec2.DescribeSnapshots(ctx, &ec2.DescribeSnapshotsInput{SnapshotIds: []string{id}})
 		if err != nil {
 			return false, "", apiError("DescribeSnapshots", id, err)
@@ -102,7 +103,7 @@ func (c *Client) DeleteSnapshot(ctx context.Context, id string) error {
 	ctx, cancel := context.WithTimeout(ctx, inUseFor)
 	defer cancel()
 	var last error
-	err := c.await(ctx, "snapshot "+id+" to be free for deletion", func(ctx context.Context) (bool, string, error) {
+	err := c.await(ctx, waiting{what: "snapshot " + id + " to be free for deletion"}, func(ctx context.Context) (bool, string, error) {
 		_, err := c.ec2.DeleteSnapshot(ctx, &ec2.DeleteSnapshotInput{SnapshotId: aws.String(id)})
 		last = apiError("DeleteSnapshot", id, err)
 		switch {

@@ -56,10 +56,11 @@ func (s VolumeSpec) input() *ec2.CreateVolumeInput {
 	}
 }
 
-// WaitVolumeAvailable waits until the volume can be attached. It returns
+// WaitVolumeAvailable waits until the volume can be attached, after
+// [Client.CreateVolume], whose answer said that it cannot yet. It returns
 // ErrFailed when EC2 could not create it.
 func (c *Client) WaitVolumeAvailable(ctx context.Context, id string) error {
-	return c.await(ctx, "volume "+id+" to become available", func(ctx context.Context) (bool, string, error) {
+	return c.await(ctx, waiting{"volume " + id + " to become available", "CreateVolume", true}, func(ctx context.Context) (bool, string, error) {
 		vol, err := c.volume(ctx, id)
 		if err != nil {
 			return false, "", err
@@ -101,12 +102,13 @@ func (c *Client) AttachVolume(ctx context.Context, id, instance, device string) 
 	return err
 }
 
-// WaitVolumeAttached waits until the volume is attached.
+// WaitVolumeAttached waits until the volume is attached, after
+// [Client.AttachVolume], whose answer said that it is not yet.
 func (c *Client) WaitVolumeAttached(ctx context.Context, id string) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, attachTimeout,
 		fmt.Errorf("still not attached after %v: detach it by hand and look at the instance's devices", attachTimeout))
 	defer cancel()
-	return c.await(ctx, "volume "+id+" to be attached", func(ctx context.Context) (bool, string, error) {
+	return c.await(ctx, waiting{"volume " + id + " to be attached", "AttachVolume", true}, func(ctx context.Context) (bool, string, error) {
 		vol, err := c.volume(ctx, id)
 		if err != nil {
 			return false, "", err
@@ -132,7 +134,7 @@ func (c *Client) DetachVolume(ctx context.Context, id string) error {
 
 // WaitVolumeDetached waits until the volume is attached to nothing, or gone.
 func (c *Client) WaitVolumeDetached(ctx context.Context, id string) error {
-	return c.await(ctx, "volume "+id+" to be detached", func(ctx context.Context) (bool, string, error) {
+	return c.await(ctx, waiting{"volume " + id + " to be detached", "DetachVolume", false}, func(ctx context.Context) (bool, string, error) {
 		vol, err := c.volume(ctx, id)
 		if errors.Is(err, ErrNotFound) {
 			return true, "", nil
@@ -154,7 +156,7 @@ func (c *Client) DeleteVolume(ctx context.Context, id string) error {
 	ctx, cancel := context.WithTimeout(ctx, inUseFor)
 	defer cancel()
 	var last error
-	err := c.await(ctx, "volume "+id+" to be free for deletion", func(ctx context.Context) (bool, string, error) {
+	err := c.await(ctx, waiting{what: "volume " + id + " to be free for deletion"}, func(ctx context.Context) (bool, string, error) {
 		_, err := c.ec2.DeleteVolume(ctx, &ec2.DeleteVolumeInput{VolumeId: aws.String(id)})
 		last = apiError("DeleteVolume", id, err)
 		switch {

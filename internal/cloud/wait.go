@@ -5,20 +5,21 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/imagebakery/packer-plugin-bakery/internal/pace"
 )
 
 // Polling overrides how often and how long states are asked for. The zero value
-// looks at once, then after a quarter of a second, then ever less often up to
-// once in five seconds, for as long as it takes.
+// looks when [pace] says, for as long as it takes.
 type Polling struct {
 	Delay       time.Duration // between two looks, when not growing
 	MaxAttempts int           // looks before giving up
 }
 
 const (
-	firstDelay  = 250 * time.Millisecond
-	maxDelay    = 5 * time.Second
-	delayGrowth = 1.5
+	// firstDelay is how long a call whose answer was lost is given to show its
+	// effect.
+	firstDelay = 250 * time.Millisecond
 
 	// reportEvery is how often a wait tells that it is alive.
 	reportEvery = 15 * time.Second
@@ -33,24 +34,39 @@ const (
 // was seen, for people.
 type look func(ctx context.Context) (done bool, state string, err error)
 
+// waiting is what a wait is for.
+type waiting struct {
+	what string // for people
+
+	// after is the call that has led to the wait, such as "CreateVolume". How
+	// long that takes is remembered. Empty: not to be remembered.
+	after string
+	// answered says that the answer of the call was a look: it said "not yet".
+	answered bool
+}
+
 // await calls see until it is done, fails, or ctx ends. ErrNotFound is taken as
 // "not visible yet" for a while.
-func (c *Client) await(ctx context.Context, what string, see look) error {
-	begin := time.Now()
-	delay, growth := firstDelay, delayGrowth
-	if c.cfg.Polling.Delay > 0 {
-		delay, growth = c.cfg.Polling.Delay, 1
-	}
+func (c *Client) await(ctx context.Context, w waiting, see look) error {
+	what, begin := w.what, time.Now()
+	pacing := c.pacing(w.after)
 	reported := begin
-	for attempt := 1; ; attempt++ {
-		done, state, err := see(ctx)
-		switch {
-		case errors.Is(err, ErrNotFound) && time.Since(begin) < visibleWithin:
-			state = "not visible yet"
-		case err != nil:
-			return fmt.Errorf("wait for %s: %w", what, err)
-		case done:
-			return nil
+	for attempt, state := 1, "just begun"; ; attempt++ {
+		if attempt > 1 || !w.answered {
+			looked := time.Since(begin)
+			var done bool
+			var err error
+			done, state, err = see(ctx)
+			switch {
+			case errors.Is(err, ErrNotFound) && time.Since(begin) < visibleWithin:
+				state = "not visible yet"
+			case err != nil:
+				return fmt.Errorf("wait for %s: %w", what, err)
+			case done:
+				pacing.Done(ctx, looked)
+				return nil
+			}
+			pacing.Looked(looked)
 		}
 		if limit := c.cfg.Polling.MaxAttempts; limit > 0 && attempt >= limit {
 			return fmt.Errorf("wait for %s: still %s after %d looks in %v; raise aws_polling.max_attempts",
@@ -60,6 +76,10 @@ func (c *Client) await(ctx context.Context, what string, see look) error {
 			reported = time.Now()
 			c.cfg.OnWait(what, state, time.Since(begin))
 		}
+		delay := pacing.Next(time.Since(begin))
+		if c.cfg.Polling.Delay > 0 {
+			delay = c.cfg.Polling.Delay
+		}
 		timer := time.NewTimer(delay)
 		select {
 		case <-ctx.Done():
@@ -67,6 +87,22 @@ func (c *Client) await(ctx context.Context, what string, see look) error {
 			return fmt.Errorf("wait for %s, last seen %s: %w", what, state, context.Cause(ctx))
 		case <-timer.C:
 		}
-		delay = min(time.Duration(float64(delay)*growth), max(maxDelay, delay))
 	}
+}
+
+// pacing says when to look after a call. Equal calls take about equally long in
+// one region of one cloud.
+func (c *Client) pacing(after string) *pace.Wait {
+	memory := c.cfg.Pace
+	if after == "" || c.cfg.Polling.Delay > 0 {
+		memory = nil
+	}
+	where := "aws"
+	switch {
+	case c.cfg.Transport != nil:
+		where = "local"
+	case c.cfg.EndpointEC2 != "":
+		where = c.cfg.EndpointEC2
+	}
+	return memory.Begin(where + " " + c.region + " " + after)
 }
