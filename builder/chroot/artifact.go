@@ -13,6 +13,7 @@ import (
 
 	"github.com/imagebakery/packer-plugin-bakery/internal/cloud"
 	"github.com/imagebakery/packer-plugin-bakery/internal/handoff"
+	"github.com/imagebakery/packer-plugin-bakery/registry"
 )
 
 // Artifact is the image of a bake. Its id is "region:ami", one for each region,
@@ -22,7 +23,8 @@ type Artifact struct {
 	listed string              // what it has installed, encoded
 	made   map[string][]string // snapshots by region that are the image's alone
 	client func(ctx context.Context) (*cloud.Client, error)
-	data   any // generated_data
+	data   any            // generated_data
+	held   *registry.Held // until the image is registered; nil for none
 }
 
 var _ packersdk.Artifact = (*Artifact)(nil)
@@ -36,6 +38,7 @@ func (b *bake) artifact() *Artifact {
 	}
 	slices.SortFunc(images, func(x, y handoff.Image) int { return strings.Compare(x.Region, y.Region) })
 	return &Artifact{
+		held:   b.equal.held,
 		made:   made,
 		listed: b.packages,
 		data:   b.state.Get("generated_data"),
@@ -46,6 +49,7 @@ func (b *bake) artifact() *Artifact {
 			ID: b.id, Cloud: b.config.Cloud, Region: b.client.Region(), Account: b.account,
 			SourceImage: b.source.ID, SourceName: b.source.Name, ImageName: b.image.Name,
 			Architecture: b.image.Architecture, BootMode: b.image.BootMode, Virtual: b.image.Virtualization,
+			Key: b.equal.key, Lease: b.equal.token(), Registry: b.equal.name,
 			Tags:   b.image.Tags,
 			Images: images, Steps: b.took, StartedUnix: b.started.Unix(), FinishedUnix: time.Now().Unix(),
 		},
@@ -74,7 +78,11 @@ func (a *Artifact) String() string {
 	if a.bake.Cloud != "aws" {
 		where = " of the " + a.bake.Cloud + " cloud"
 	}
-	fmt.Fprintf(&text, "Images%s were created:\n", where)
+	done := "were created"
+	if a.bake.Reused != "" {
+		done = "exist already and are used again"
+	}
+	fmt.Fprintf(&text, "Images%s %s:\n", where, done)
 	for _, img := range a.bake.Images {
 		fmt.Fprintf(&text, "%s: %s\n", img.Region, img.ID)
 	}
@@ -110,10 +118,17 @@ func (a *Artifact) registryImages() []*registryimage.Image {
 }
 
 // Destroy implements [packersdk.Artifact]: it deregisters the image everywhere
-// and deletes its snapshots.
+// and deletes its snapshots. An image that existed before stays: it is not this
+// build's to destroy.
 func (a *Artifact) Destroy() error {
+	if a.bake.Reused != "" {
+		return nil
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), cleanupTimeout)
 	defer cancel()
+	if a.held != nil {
+		defer a.held.Release(ctx) //nolint:errcheck // others wait until the lease runs out, no more
+	}
 	client, err := a.client(ctx)
 	if err != nil {
 		return fmt.Errorf("destroy %s: %w", a.Id(), err)

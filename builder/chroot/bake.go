@@ -60,6 +60,9 @@ type bake struct {
 	targets      []*target   // where the image shall be; set by check
 	snapshot     string      // id of the snapshot of the volume
 	registered   cloud.Image // from that snapshot
+
+	equal equal       // images that are the same as this bake's
+	stop  func(error) // ends the bake with a reason
 }
 
 // resource is something that the bake made and has to remove, at its end or
@@ -87,6 +90,9 @@ func (b *bake) steps() []multistep.Step {
 	}
 	if b.config.SkipCreateAMI {
 		return steps
+	}
+	if b.config.Reuse {
+		steps = append(steps, b.step("check inputs", "Checking that the inputs of the bake key are what they were...", b.checkInputs, nil))
 	}
 	// What these make is in the journal, which finish undoes when the bake fails.
 	steps = append(steps,
@@ -172,6 +178,12 @@ func (b *bake) finish(failure error) error {
 			_ = b.client.Close()
 		}
 	}()
+	letting, done := context.WithTimeout(context.Background(), cleanupTimeout)
+	defer done()
+	if err := b.leaveEqual(letting, failure != nil); err != nil {
+		// Others wait until the lease runs out, no more.
+		b.ui.Error(err.Error())
+	}
 	if failure == nil {
 		b.summary()
 	} else if build := handoff.ThisBuild(b.config.PackerBuildName); build.Run != "" {

@@ -13,7 +13,9 @@ import (
 	"github.com/hashicorp/packer-plugin-sdk/multistep/commonsteps"
 	packersdk "github.com/hashicorp/packer-plugin-sdk/packer"
 
+	"github.com/imagebakery/packer-plugin-bakery/internal/bakekey"
 	"github.com/imagebakery/packer-plugin-bakery/internal/handoff"
+	"github.com/imagebakery/packer-plugin-bakery/registry"
 )
 
 // BuilderID identifies artifacts of this builder.
@@ -23,6 +25,8 @@ const BuilderID = "imagebakery.chroot"
 type Builder struct {
 	config   Config
 	journals string // folder of journals; empty: that of the suite
+
+	call func() (bakekey.Call, error) // how Packer was called; nil: by what its process says
 }
 
 var _ packersdk.Builder = (*Builder)(nil)
@@ -45,7 +49,10 @@ func (b *Builder) Prepare(raws ...any) (variables, warnings []string, err error)
 // Run implements [packersdk.Builder].
 func (b *Builder) Run(ctx context.Context, ui packersdk.Ui, hook packersdk.Hook) (packersdk.Artifact, error) {
 	bake := newBake(&b.config, ui)
-	bake.journals = b.journals
+	bake.journals, bake.equal.call = b.journals, b.call
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	bake.stop = stop
 	state := new(multistep.BasicStateBag)
 	state.Put("hook", hook)
 	state.Put("ui", ui)
@@ -56,11 +63,14 @@ func (b *Builder) Run(ctx context.Context, ui packersdk.Ui, hook packersdk.Hook)
 
 	failure, failed := state.Get("error").(error)
 	if !failed && !bake.committed() {
-		if _, cancelled := state.GetOk(multistep.StateCancelled); cancelled {
+		if _, cancelled := state.GetOk(multistep.StateCancelled); cancelled && bake.equal.found == nil {
 			failure = errors.New("the bake was cancelled")
 		} else if _, halted := state.GetOk(multistep.StateHalted); halted {
 			failure = errors.New("the bake was halted")
 		}
+	}
+	if cause := context.Cause(ctx); failure != nil && errors.Is(cause, registry.ErrLeaseLost) && !errors.Is(failure, cause) {
+		failure = fmt.Errorf("%w: %w", cause, failure)
 	}
 	leftErr := bake.finish(failure) //nolint:contextcheck // ctx may have ended; finish brings its own
 	if failure != nil {
@@ -73,6 +83,9 @@ func (b *Builder) Run(ctx context.Context, ui packersdk.Ui, hook packersdk.Hook)
 	}
 	if b.config.SkipCreateAMI {
 		return nil, nil
+	}
+	if bake.equal.found != nil {
+		return bake.returned(), nil
 	}
 	return bake.artifact(), nil
 }

@@ -1,9 +1,10 @@
 //go:generate go tool packer-sdc struct-markdown
-//go:generate go tool packer-sdc mapstructure-to-hcl2 -type Config,BlockDevice,SourceFilter,DeregistrationProtection
+//go:generate go tool packer-sdc mapstructure-to-hcl2 -type Config,ReuseConfig,BlockDevice,SourceFilter,DeregistrationProtection
 
 package chroot
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"path"
@@ -25,6 +26,7 @@ import (
 type Config struct {
 	common.PackerConfig `mapstructure:",squash"`
 	access.Config       `mapstructure:",squash"`
+	ReuseConfig         `mapstructure:",squash"`
 
 	// The image to start from, such as `ami-0123456789abcdef0` or
 	// `data.bakery-ancestor.base.id`. Exactly one of `source_ami`,
@@ -209,7 +211,8 @@ type Config struct {
 	// for `from_scratch` to none.
 	CopyFiles []string `mapstructure:"copy_files" required:"false"`
 
-	ctx interpolate.Context
+	ctx     interpolate.Context
+	written json.RawMessage // the options that decide what the image is like
 }
 
 // BlockDevice is one block device of the image.
@@ -289,7 +292,13 @@ var (
 // prepare decodes raws, sets defaults and gathers every mistake.
 func (c *Config) prepare(raws ...any) error {
 	c.ctx.Funcs = map[string]any{"clean_resource_name": cleanName}
-	err := config.Decode(c, &config.DecodeOpts{
+	// Before Decode, which fills in what raws holds.
+	written, err := writtenOptions(slices.Clone(raws)...)
+	if err != nil {
+		return err
+	}
+	c.written = written
+	err = config.Decode(c, &config.DecodeOpts{
 		PluginType:         BuilderID,
 		Interpolate:        true,
 		InterpolateContext: &c.ctx,
@@ -315,6 +324,7 @@ func (c *Config) prepare(raws ...any) error {
 	add(c.prepareDeprecation(time.Now())...)
 	add(c.prepareRoot()...)
 	add(c.prepareHost()...)
+	add(c.prepareReuse()...)
 	for _, kv := range []struct {
 		pairs config.KeyValues
 		into  *map[string]string

@@ -81,6 +81,14 @@ type FlatConfig struct {
 	MaxRetries            *int                          `mapstructure:"max_retries" required:"false" cty:"max_retries" hcl:"max_retries"`
 	SkipRegionValidation  *bool                         `mapstructure:"skip_region_validation" required:"false" cty:"skip_region_validation" hcl:"skip_region_validation"`
 	Polling               *access.FlatPolling           `mapstructure:"aws_polling" required:"false" cty:"aws_polling" hcl:"aws_polling"`
+	Reuse                 *bool                         `mapstructure:"reuse" required:"false" cty:"reuse" hcl:"reuse"`
+	ReuseInputs           []string                      `mapstructure:"reuse_inputs" required:"false" cty:"reuse_inputs" hcl:"reuse_inputs"`
+	ReuseIgnore           []string                      `mapstructure:"reuse_ignore" required:"false" cty:"reuse_ignore" hcl:"reuse_ignore"`
+	ReuseValues           map[string]string             `mapstructure:"reuse_values" required:"false" cty:"reuse_values" hcl:"reuse_values"`
+	ReuseStatus           *string                       `mapstructure:"reuse_status" required:"false" cty:"reuse_status" hcl:"reuse_status"`
+	ReuseMaxAge           *string                       `mapstructure:"reuse_max_age" required:"false" cty:"reuse_max_age" hcl:"reuse_max_age"`
+	ReuseLease            *string                       `mapstructure:"reuse_lease" required:"false" cty:"reuse_lease" hcl:"reuse_lease"`
+	Registry              *string                       `mapstructure:"registry" required:"false" cty:"registry" hcl:"registry"`
 	SourceAMI             *string                       `mapstructure:"source_ami" required:"false" cty:"source_ami" hcl:"source_ami"`
 	SourceFilter          *FlatSourceFilter             `mapstructure:"source_ami_filter" required:"false" cty:"source_ami_filter" hcl:"source_ami_filter"`
 	FromScratch           *bool                         `mapstructure:"from_scratch" required:"false" cty:"from_scratch" hcl:"from_scratch"`
@@ -178,6 +186,14 @@ func (*FlatConfig) HCL2Spec() map[string]hcldec.Spec {
 		"max_retries":                    &hcldec.AttrSpec{Name: "max_retries", Type: cty.Number, Required: false},
 		"skip_region_validation":         &hcldec.AttrSpec{Name: "skip_region_validation", Type: cty.Bool, Required: false},
 		"aws_polling":                    &hcldec.BlockSpec{TypeName: "aws_polling", Nested: hcldec.ObjectSpec((*access.FlatPolling)(nil).HCL2Spec())},
+		"reuse":                          &hcldec.AttrSpec{Name: "reuse", Type: cty.Bool, Required: false},
+		"reuse_inputs":                   &hcldec.AttrSpec{Name: "reuse_inputs", Type: cty.List(cty.String), Required: false},
+		"reuse_ignore":                   &hcldec.AttrSpec{Name: "reuse_ignore", Type: cty.List(cty.String), Required: false},
+		"reuse_values":                   &hcldec.AttrSpec{Name: "reuse_values", Type: cty.Map(cty.String), Required: false},
+		"reuse_status":                   &hcldec.AttrSpec{Name: "reuse_status", Type: cty.String, Required: false},
+		"reuse_max_age":                  &hcldec.AttrSpec{Name: "reuse_max_age", Type: cty.String, Required: false},
+		"reuse_lease":                    &hcldec.AttrSpec{Name: "reuse_lease", Type: cty.String, Required: false},
+		"registry":                       &hcldec.AttrSpec{Name: "registry", Type: cty.String, Required: false},
 		"source_ami":                     &hcldec.AttrSpec{Name: "source_ami", Type: cty.String, Required: false},
 		"source_ami_filter":              &hcldec.BlockSpec{TypeName: "source_ami_filter", Nested: hcldec.ObjectSpec((*FlatSourceFilter)(nil).HCL2Spec())},
 		"from_scratch":                   &hcldec.AttrSpec{Name: "from_scratch", Type: cty.Bool, Required: false},
@@ -260,6 +276,43 @@ func (*FlatDeregistrationProtection) HCL2Spec() map[string]hcldec.Spec {
 	s := map[string]hcldec.Spec{
 		"enabled":       &hcldec.AttrSpec{Name: "enabled", Type: cty.Bool, Required: false},
 		"with_cooldown": &hcldec.AttrSpec{Name: "with_cooldown", Type: cty.Bool, Required: false},
+	}
+	return s
+}
+
+// FlatReuseConfig is an auto-generated flat version of ReuseConfig.
+// Where the contents of a field with a `mapstructure:,squash` tag are bubbled up.
+type FlatReuseConfig struct {
+	Reuse       *bool             `mapstructure:"reuse" required:"false" cty:"reuse" hcl:"reuse"`
+	ReuseInputs []string          `mapstructure:"reuse_inputs" required:"false" cty:"reuse_inputs" hcl:"reuse_inputs"`
+	ReuseIgnore []string          `mapstructure:"reuse_ignore" required:"false" cty:"reuse_ignore" hcl:"reuse_ignore"`
+	ReuseValues map[string]string `mapstructure:"reuse_values" required:"false" cty:"reuse_values" hcl:"reuse_values"`
+	ReuseStatus *string           `mapstructure:"reuse_status" required:"false" cty:"reuse_status" hcl:"reuse_status"`
+	ReuseMaxAge *string           `mapstructure:"reuse_max_age" required:"false" cty:"reuse_max_age" hcl:"reuse_max_age"`
+	ReuseLease  *string           `mapstructure:"reuse_lease" required:"false" cty:"reuse_lease" hcl:"reuse_lease"`
+	Registry    *string           `mapstructure:"registry" required:"false" cty:"registry" hcl:"registry"`
+}
+
+// FlatMapstructure returns a new FlatReuseConfig.
+// FlatReuseConfig is an auto-generated flat version of ReuseConfig.
+// Where the contents a fields with a `mapstructure:,squash` tag are bubbled up.
+func (*ReuseConfig) FlatMapstructure() interface{ HCL2Spec() map[string]hcldec.Spec } {
+	return new(FlatReuseConfig)
+}
+
+// HCL2Spec returns the hcl spec of a ReuseConfig.
+// This spec is used by HCL to read the fields of ReuseConfig.
+// The decoded values from this spec will then be applied to a FlatReuseConfig.
+func (*FlatReuseConfig) HCL2Spec() map[string]hcldec.Spec {
+	s := map[string]hcldec.Spec{
+		"reuse":         &hcldec.AttrSpec{Name: "reuse", Type: cty.Bool, Required: false},
+		"reuse_inputs":  &hcldec.AttrSpec{Name: "reuse_inputs", Type: cty.List(cty.String), Required: false},
+		"reuse_ignore":  &hcldec.AttrSpec{Name: "reuse_ignore", Type: cty.List(cty.String), Required: false},
+		"reuse_values":  &hcldec.AttrSpec{Name: "reuse_values", Type: cty.Map(cty.String), Required: false},
+		"reuse_status":  &hcldec.AttrSpec{Name: "reuse_status", Type: cty.String, Required: false},
+		"reuse_max_age": &hcldec.AttrSpec{Name: "reuse_max_age", Type: cty.String, Required: false},
+		"reuse_lease":   &hcldec.AttrSpec{Name: "reuse_lease", Type: cty.String, Required: false},
+		"registry":      &hcldec.AttrSpec{Name: "registry", Type: cty.String, Required: false},
 	}
 	return s
 }

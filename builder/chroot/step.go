@@ -78,6 +78,9 @@ func (s *timedStep) InnerStepName() string { return s.name }
 
 // Run implements [multistep.Step].
 func (s *timedStep) Run(ctx context.Context, state multistep.StateBag) multistep.StepAction {
+	if s.bake.equal.found != nil {
+		return multistep.ActionContinue // there is nothing to do any more
+	}
 	begin := time.Now()
 	action := s.Step.Run(ctx, state)
 	s.bake.took = append(s.bake.took, handoff.Step{Name: s.name, Seconds: time.Since(begin).Seconds()})

@@ -44,21 +44,23 @@ func (b *bake) check(ctx context.Context) error {
 	if err := checkArchitecture(b.image.Architecture); err != nil {
 		return err
 	}
-	if !b.config.SkipCreateAMI {
-		if err := b.planTargets(ctx); err != nil {
-			return err
-		}
-	}
-	if err := b.checkPermissions(ctx); err != nil {
-		return err
-	}
 	info := b.buildInfo()
 	b.put(map[string]string{
 		"BuildRegion": info.BuildRegion, "SourceAMI": info.SourceAMI, "SourceAMIName": info.SourceAMIName,
 		"SourceAMICreationDate": info.SourceAMICreationDate, "SourceAMIOwner": info.SourceAMIOwner,
 		"SourceAMIOwnerName": info.SourceAMIOwnerName, "BakeID": b.id,
 	})
-	return nil
+	if b.config.Reuse {
+		if err := b.findEqual(ctx); err != nil || b.equal.found != nil {
+			return err
+		}
+	}
+	if !b.config.SkipCreateAMI {
+		if err := b.planTargets(ctx); err != nil {
+			return err
+		}
+	}
+	return b.checkPermissions(ctx)
 }
 
 // checkHost makes sure that this host can bake at all.

@@ -14,6 +14,7 @@ import (
 
 	packersdk "github.com/hashicorp/packer-plugin-sdk/packer"
 
+	"github.com/imagebakery/packer-plugin-bakery/internal/bakekey"
 	"github.com/imagebakery/packer-plugin-bakery/internal/cloud"
 	"github.com/imagebakery/packer-plugin-bakery/internal/disk/disktest"
 	"github.com/imagebakery/packer-plugin-bakery/internal/localcloud"
@@ -94,6 +95,8 @@ type attempt struct {
 	ctx     context.Context                                     // nil: the test's
 	hook    func(context.Context, packersdk.Communicator) error // nil: upload a file
 	watch   func(call, region string)                           // hears of each call
+	call    func() (bakekey.Call, error)                        // how Packer was called
+	hear    func(text string)                                   // hears what is said
 }
 
 // outcome is what a bake came to.
@@ -116,6 +119,7 @@ func (w *world) bake(t *testing.T, a attempt) outcome {
 		t.Fatal(err)
 	}
 	b.journals = filepath.Join(w.dir, "journal")
+	b.call = a.call
 	b.config.UseTransport(openCloud(t, w.dir, a.faults...).Transport())
 	if a.watch != nil {
 		b.config.Watch(a.watch)
@@ -124,7 +128,7 @@ func (w *world) bake(t *testing.T, a attempt) outcome {
 	if ctx == nil {
 		ctx = t.Context()
 	}
-	out := new(said)
+	out := &said{hear: a.hear}
 	ui := &packersdk.BasicUi{Reader: strings.NewReader(""), Writer: out, ErrorWriter: out, PB: new(packersdk.NoopProgressTracker)}
 	artifact, err := b.Run(ctx, ui, hookFunc(func(ctx context.Context, comm packersdk.Communicator) error {
 		if a.hook != nil {
@@ -160,11 +164,15 @@ func (f hookFunc) Run(ctx context.Context, name string, _ packersdk.Ui, comm pac
 }
 
 type said struct {
+	hear func(text string)
 	mu   sync.Mutex
 	text strings.Builder
 }
 
 func (s *said) Write(p []byte) (int, error) {
+	if s.hear != nil {
+		s.hear(string(p))
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.text.Write(p)

@@ -51,6 +51,9 @@ type Bake struct {
 	BootMode     string            `mapstructure:"boot_mode"`     // empty when the image leaves it to the instance type
 	Virtual      string            `mapstructure:"virtual"`       // virtualization type: hvm
 	Key          string            `mapstructure:"key"`           // bake key; empty when unknown
+	Lease        int64             `mapstructure:"lease"`         // token of the lease of Key that the bake holds; 0 for none
+	Registry     string            `mapstructure:"registry"`      // where that lease is
+	Reused       string            `mapstructure:"reused"`        // id in Registry of the image, when it existed before
 	Tags         map[string]string `mapstructure:"tags"`          // tags of the image
 	Images       []Image           `mapstructure:"images"`        // one for each region
 	Steps        []Step            `mapstructure:"steps"`         // in the order they ran
@@ -85,7 +88,7 @@ func (b Bake) State() map[string]any {
 		"id": b.ID, "cloud": b.Cloud, "region": b.Region, "account": b.Account,
 		"source_image": b.SourceImage, "source_name": b.SourceName, "image_name": b.ImageName,
 		"architecture": b.Architecture, "boot_mode": b.BootMode, "virtual": b.Virtual,
-		"key": b.Key, "tags": b.Tags, "images": images, "steps": steps,
+		"key": b.Key, "lease": b.Lease, "registry": b.Registry, "reused": b.Reused, "tags": b.Tags, "images": images, "steps": steps,
 		"started_unix": b.StartedUnix, "finished_unix": b.FinishedUnix,
 	}
 }
