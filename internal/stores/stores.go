@@ -12,8 +12,10 @@ import (
 	"strings"
 
 	"github.com/imagebakery/packer-plugin-bakery/internal/home"
+	"github.com/imagebakery/packer-plugin-bakery/internal/localcloud"
 	"github.com/imagebakery/packer-plugin-bakery/registry"
 	"github.com/imagebakery/packer-plugin-bakery/registry/dynamodb"
+	"github.com/imagebakery/packer-plugin-bakery/registry/ec2tags"
 	"github.com/imagebakery/packer-plugin-bakery/registry/sqlite"
 )
 
@@ -30,11 +32,13 @@ const (
 var kinds = map[string]string{
 	sqliteScheme:   "sqlite:PATH",
 	dynamodbScheme: "dynamodb://TABLE?region=REGION",
+	ec2tagsScheme:  "ec2tags://?region=REGION",
 }
 
 const (
 	sqliteScheme   = "sqlite:"
 	dynamodbScheme = "dynamodb:"
+	ec2tagsScheme  = "ec2tags:"
 )
 
 // Resolve returns the registry that spec stands for: spec itself, else
@@ -59,6 +63,13 @@ func Resolve(spec string) (string, error) {
 	}
 	if strings.HasPrefix(spec, dynamodbScheme) {
 		place, err := dynamodb.Parse(spec)
+		if err != nil {
+			return "", err
+		}
+		return place.String(), nil
+	}
+	if strings.HasPrefix(spec, ec2tagsScheme) {
+		place, err := ec2tags.Parse(spec)
 		if err != nil {
 			return "", err
 		}
@@ -112,11 +123,35 @@ func open(ctx context.Context, spec string, opts ...sqlite.Option) (registry.Sto
 		}
 		return store, nil
 	}
+	if strings.HasPrefix(spec, ec2tagsScheme) {
+		return openTags(ctx, spec)
+	}
 	place, err := dynamodb.Parse(spec)
 	if err != nil {
 		return nil, err
 	}
 	store, err := dynamodb.Open(ctx, place)
+	if err != nil {
+		return nil, err
+	}
+	return store, nil
+}
+
+// openTags opens a registry in the tags of images, of the local cloud too.
+func openTags(ctx context.Context, spec string) (registry.Store, error) {
+	place, err := ec2tags.Parse(spec)
+	if err != nil {
+		return nil, err
+	}
+	var opts []ec2tags.Option
+	if place.Cloud == ec2tags.Local && place.Endpoint == "" {
+		local, err := localcloud.Open(ctx, "", localcloud.OptionsFromEnv()...)
+		if err != nil {
+			return nil, fmt.Errorf("open registry %s: %w", place, err)
+		}
+		opts = append(opts, ec2tags.WithTransport(local.Transport(), local.Close))
+	}
+	store, err := ec2tags.Open(ctx, place, opts...)
 	if err != nil {
 		return nil, err
 	}
@@ -137,6 +172,7 @@ func Init(ctx context.Context, spec string) (name string, created bool, err erro
 		created, err := dynamodb.Init(ctx, place)
 		return name, created, err
 	}
+	// In tags there is nothing to be made.
 	store, err := OpenForReading(ctx, name)
 	if errors.Is(err, registry.ErrNoRegistry) {
 		created = true

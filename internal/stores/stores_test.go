@@ -2,6 +2,7 @@ package stores
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -9,10 +10,12 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 
 	"github.com/imagebakery/packer-plugin-bakery/internal/home"
+	"github.com/imagebakery/packer-plugin-bakery/internal/localcloud"
 	"github.com/imagebakery/packer-plugin-bakery/registry"
 	"github.com/imagebakery/packer-plugin-bakery/registry/dynamodb"
 )
@@ -25,8 +28,10 @@ func TestResolve(t *testing.T) {
 		"environment":     {env: "sqlite:/b", want: "sqlite:/b"},
 		"default":         {want: "sqlite:" + filepath.Join(dir, "registry.db")},
 		"unknown kind":    {spec: "mysql:x", wrong: `"mysql:x" is of no known kind`},
-		"path alone":      {spec: "/srv/registry.db", wrong: "write dynamodb://TABLE?region=REGION or sqlite:PATH"},
+		"path alone":      {spec: "/srv/registry.db", wrong: "write dynamodb://TABLE?region=REGION or ec2tags://?region=REGION or sqlite:PATH"},
 		"a table":         {spec: "dynamodb://images?region=eu-west-1", want: "dynamodb://images?region=eu-west-1"},
+		"tags":            {spec: "ec2tags://local?region=us-east-1", want: "ec2tags://local?region=us-east-1"},
+		"tags nowhere":    {spec: "ec2tags://", wrong: "names no region"},
 		"table nowhere":   {spec: "dynamodb://images", wrong: "names no region"},
 		"nothing behind":  {spec: "sqlite:", wrong: "names no file"},
 		"bad environment": {env: "what", wrong: `"what"`},
@@ -114,6 +119,92 @@ func TestInit(t *testing.T) {
 		if err != nil || name != spec || created != want {
 			t.Errorf("Init = %s, %v, %v; want created %v", name, created, err, want)
 		}
+	}
+}
+
+// The local cloud, with images that really are there, as EC2 behind the tags.
+func TestTagsOfTheLocalCloud(t *testing.T) {
+	t.Setenv(home.Env, t.TempDir())
+	cloud, err := localcloud.Open(t.Context(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cloud.Close()
+	disk := filepath.Join(t.TempDir(), "disk.raw")
+	if err := os.WriteFile(disk, make([]byte, 1<<20), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var refs []registry.Ref
+	for _, name := range []string{"base", "shop"} {
+		img, err := cloud.Import(t.Context(), localcloud.ImportInput{
+			Source: disk, Name: name, Architecture: "x86_64", Tags: map[string]string{"Name": name},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		refs = append(refs, registry.Ref{Cloud: "local", Region: img.Region, ID: img.ID})
+	}
+
+	// Two stores of one registry, as two processes have them.
+	var regs []*registry.Registry
+	for range 2 {
+		store, err := Open(t.Context(), "ec2tags://local?region=us-east-1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer store.Close()
+		regs = append(regs, registry.New(store, registry.As("tester")))
+	}
+	passed := registry.TestResult{Suite: "smoke", Outcome: registry.Passed, Counts: registry.Counts{Passed: 3}}
+	base, created, err := regs[0].Register(t.Context(), registry.Image{
+		Application: "base", Version: "1.4.0", Layer: "base", Artifacts: []registry.Artifact{{Ref: refs[0]}},
+	}, passed)
+	if err != nil || !created {
+		t.Fatalf("Register = %v, %v", created, err)
+	}
+	_, _, err = regs[1].Register(t.Context(), registry.Image{
+		Application: "shop", Version: "7", Layer: "application", Labels: map[string]string{"team": "a"},
+		ParentImage: refs[0], Artifacts: []registry.Artifact{{Ref: refs[1]}},
+	}, passed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wanted := registry.Query{Application: "shop", AtLeast: registry.StatusTested, Cloud: "local", Region: "us-east-1"}
+	found, err := regs[0].Find(t.Context(), wanted)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a := found.Artifacts[0]; found.Labels["team"] != "a" || a.Name != "shop" || len(a.Snapshots) != 1 || a.Tags["Name"] != "shop" {
+		t.Errorf("found %+v", found.Image)
+	}
+	if len(found.Lineage.Ancestors) != 1 || found.Lineage.Ancestors[0].ID != base.ID {
+		t.Errorf("lineage is %+v", found.Lineage)
+	}
+
+	// Writers at once lose no fact of each other.
+	var group sync.WaitGroup
+	for n := range 6 {
+		group.Go(func() {
+			r := passed
+			r.Suite = fmt.Sprint("suite ", n)
+			if err := regs[n%2].RecordResults(t.Context(), base.ID, r); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	group.Wait()
+	view, err := regs[0].Resolve(t.Context(), refs[0].ID)
+	if err != nil || len(view.Suites) != 7 {
+		t.Errorf("%d suites are recorded, %v; want 7", len(view.Suites), err)
+	}
+	if _, err := regs[0].Promote(t.Context(), base.ID, "stable", 0, ""); !errors.Is(err, registry.ErrUnsupported) {
+		t.Errorf("error of a promotion is %v, want ErrUnsupported", err)
+	}
+	if _, err := regs[1].Mark(t.Context(), registry.Mark{Image: base.ID, Kind: registry.MarkRevoked, Reason: "CVE"}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := regs[0].Find(t.Context(), wanted); !errors.Is(err, registry.ErrNotFound) || !strings.Contains(err.Error(), "is revoked: CVE") {
+		t.Errorf("error of a search after the revocation of the base is %v", err)
 	}
 }
 

@@ -170,25 +170,25 @@ func Open(ctx context.Context, place Place, opts ...Option) (*Store, error) {
 	for _, opt := range opts {
 		opt(&o)
 	}
-	if place.Cloud == Local && o.transport == nil {
+	if place.Cloud == Local && o.transport == nil && place.Endpoint == "" {
 		return nil, fmt.Errorf("open registry %s: the local cloud cannot be reached from here", place)
 	}
-	s := &Store{place: place, clients: map[string]api{}, close: o.close}
-	load := []func(*config.LoadOptions) error{
-		config.WithRetryer(func() aws.Retryer {
-			return retry.NewStandard(func(r *retry.StandardOptions) { r.MaxAttempts, r.MaxBackoff = maxAttempts, maxBackoff })
-		}),
+	retryer := func() aws.Retryer {
+		return retry.NewStandard(func(r *retry.StandardOptions) { r.MaxAttempts, r.MaxBackoff = maxAttempts, maxBackoff })
 	}
+	cfg := aws.Config{Retryer: retryer, Credentials: credentials.NewStaticCredentialsProvider("local", "local", "")}
 	if o.transport != nil {
-		load = append(load, config.WithHTTPClient(&http.Client{Transport: o.transport}),
-			config.WithCredentialsProvider(credentials.NewStaticCredentialsProvider("local", "local", "")))
-	}
-	for _, region := range place.Regions {
-		cfg, err := config.LoadDefaultConfig(ctx, append(slices.Clip(load), config.WithRegion(region))...)
-		if err != nil {
+		cfg.HTTPClient = &http.Client{Transport: o.transport}
+	} else {
+		var err error
+		if cfg, err = config.LoadDefaultConfig(ctx, config.WithRegion(place.Regions[0]), config.WithRetryer(retryer)); err != nil {
 			return nil, fmt.Errorf("open registry %s: read the AWS configuration: %w", place, err)
 		}
+	}
+	s := &Store{place: place, clients: map[string]api{}, close: o.close}
+	for _, region := range place.Regions {
 		s.clients[region] = ec2.NewFromConfig(cfg, func(o *ec2.Options) {
+			o.Region = region
 			if place.Endpoint != "" {
 				o.BaseEndpoint = &place.Endpoint
 			}
