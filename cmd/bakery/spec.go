@@ -47,8 +47,9 @@ Exit codes: 0 nothing is wrong, 1 there are mistakes, 2 wrong usage.`,
 	}
 	format := addOutputFlag(cmd)
 	mode := addModeFlag(cmd)
+	vars := addVarFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, files []string) error {
-		plan, errs := compileSuites(files, check.Mode(*mode))
+		plan, errs := compileSuites(files, *vars, check.Mode(*mode))
 		result := specChecked{Suites: []specSuite{}, Mistakes: []string{}}
 		for _, s := range plan.Suites {
 			result.Suites = append(result.Suites, specSuite{Name: s.Name, File: s.File, Checks: len(s.Assertions)})
@@ -91,8 +92,8 @@ func writeSpecChecked(out io.Writer, format outputFormat, result specChecked) er
 
 // compileSuites reads suite files and makes them ready to run. The plan is never
 // nil.
-func compileSuites(files []string, mode check.Mode) (*check.Plan, []error) {
-	suites, errs := check.ReadSuites(files, nil)
+func compileSuites(files []string, vars map[string]string, mode check.Mode) (*check.Plan, []error) {
+	suites, errs := check.ReadSuites(files, vars, nil)
 	plan, wrong := check.Compile(suites, mode, time.Now())
 	return plan, append(errs, wrong...)
 }
@@ -121,9 +122,10 @@ usage, suites with mistakes included.`,
 	cmd.Flags().BoolVar(&o.here, "here", false, "check this machine")
 	cmd.Flags().StringVar(&o.junit, "junit", "", "file for the results as JUnit XML")
 	cmd.Flags().StringVar(&o.deferred, "deferred", "", "file for the checks that are left to a booted run")
+	vars := addVarFlag(cmd)
 	failOn := cmd.Flags().String("fail-on", check.Low.String(), "least severity that counts: low, medium, high or critical")
 	cmd.RunE = func(cmd *cobra.Command, files []string) error {
-		o.mode, o.format = check.Mode(*mode), *format
+		o.mode, o.format, o.vars = check.Mode(*mode), *format, *vars
 		var err error
 		if o.failOn, err = check.ParseSeverity(*failOn); err != nil {
 			return usageError{fmt.Errorf("--fail-on %q %w", *failOn, err)}
@@ -131,6 +133,13 @@ usage, suites with mistakes included.`,
 		return o.run(cmd, files)
 	}
 	return cmd
+}
+
+// addVarFlag adds a flag for the values of variables.
+func addVarFlag(cmd *cobra.Command) *map[string]string {
+	vars := map[string]string{}
+	cmd.Flags().StringToStringVar(&vars, "var", nil, "value of a variable of the suites, as NAME=VALUE; may be given several times")
+	return &vars
 }
 
 // suiteArgs wants files.
@@ -167,6 +176,7 @@ type specRun struct {
 	here     bool
 	junit    string
 	deferred string
+	vars     map[string]string
 	mode     check.Mode
 	failOn   check.Severity
 	format   outputFormat
@@ -180,7 +190,7 @@ func (o specRun) run(cmd *cobra.Command, files []string) (err error) {
 	if o.root != "" && o.mode == check.Booted {
 		return usageError{errors.New("--mode booted is wrong with --root: nothing of a mounted image runs; use --here on the booted system")}
 	}
-	plan, errs := compileSuites(files, o.mode)
+	plan, errs := compileSuites(files, o.vars, o.mode)
 	if len(errs) > 0 {
 		return usageError{errors.Join(errs...)}
 	}

@@ -23,7 +23,12 @@ type Suite struct {
 	Entries []Entry
 	Waivers []Waiver
 
-	broken bool // not all of it could be read
+	broken       bool // not all of it could be read
+	declared     []string
+	needsFacts   bool // it depends on what the image is
+	inapplicable int  // blocks whose condition does not hold
+	open         int  // blocks that are not known before the facts are
+	reread       func(Facts) (Suite, []error)
 }
 
 // Entry is one block as it was written.
@@ -62,6 +67,11 @@ type Plan struct {
 	// read as a whole; such a plan was validated as far as possible and cannot
 	// run.
 	Partial bool
+
+	suites     []Suite
+	mode       Mode
+	now        time.Time
+	needsFacts bool // what it demands depends on what the image is
 }
 
 // PlannedSuite is a suite made ready.
@@ -70,6 +80,8 @@ type PlannedSuite struct {
 	File       string
 	Digest     string // sha256 of what the suite demands, in hex
 	Assertions []*Assertion
+	// Inapplicable is the number of blocks whose condition does not hold.
+	Inapplicable int
 
 	waivers []Waiver
 }
@@ -88,17 +100,23 @@ func (p *Plan) Len() int {
 // that have ended at now are problems. mode is the one that was asked for: what
 // can be known to be undecidable in it is refused here.
 func Compile(suites []Suite, mode Mode, now time.Time) (*Plan, []error) {
-	c := &compiler{plan: &Plan{}, mode: mode, seen: map[string]*seenAssertion{}}
+	c := &compiler{plan: &Plan{suites: suites, mode: mode, now: now}, mode: mode, seen: map[string]*seenAssertion{}}
 	blocks := 0
 	for _, s := range suites {
-		planned := PlannedSuite{Name: s.Name, File: s.File, waivers: s.Waivers}
+		planned := PlannedSuite{Name: s.Name, File: s.File, Inapplicable: s.inapplicable, waivers: s.Waivers}
 		c.suite = &planned
+		partial := c.plan.Partial
 		for i := range s.Entries {
 			c.compileEntry(&s.Entries[i])
 		}
-		c.plan.Partial = c.plan.Partial || s.broken
-		if s.File != "" && len(s.Entries) == 0 && !s.broken {
-			c.problems = append(c.problems, fmt.Errorf("%s: no checks in it: an empty suite would always pass", s.File))
+		if s.needsFacts {
+			// What is not known is so because of the facts, or of a variable,
+			// of which the caller knows.
+			c.plan.Partial, c.plan.needsFacts = partial, true
+		}
+		c.plan.Partial = c.plan.Partial || s.broken || s.open > 0 && !s.needsFacts
+		if s.File != "" && len(s.Entries)+s.open == 0 && !s.broken {
+			c.problems = append(c.problems, s.empty())
 		}
 		blocks += len(s.Entries)
 		planned.Digest = digest(planned.Assertions, s.Waivers)
@@ -109,12 +127,46 @@ func Compile(suites []Suite, mode Mode, now time.Time) (*Plan, []error) {
 		c.problems = append(c.problems, errors.New("no checks: write a block such as file, package or service, or name suite files with suite; a provisioner without checks would always pass"))
 	}
 	for _, s := range suites {
-		c.checkWaivers(s, now)
+		if !s.needsFacts {
+			c.checkWaivers(s, now)
+		}
 	}
 	if mode == Offline {
 		c.problems = append(c.problems, c.plan.Refusals()...)
 	}
 	return c.plan, c.problems
+}
+
+// empty is the problem of a suite without checks.
+func (s Suite) empty() error {
+	if s.inapplicable > 0 {
+		return fmt.Errorf("%s: the conditions of all its checks do not hold: such a suite would always pass", s.File)
+	}
+	return fmt.Errorf("%s: no checks in it: an empty suite would always pass", s.File)
+}
+
+// NeedsFacts tells whether what the plan demands depends on the image: its
+// length and its ids are final when the image is known.
+func (p *Plan) NeedsFacts() bool { return p.needsFacts }
+
+// resolve makes the plan for an image of which the facts are known.
+func (p *Plan) resolve(facts Facts) (*Plan, error) {
+	var suites []Suite
+	var errs []error
+	for _, s := range p.suites {
+		if s.needsFacts {
+			known, wrong := s.reread(facts)
+			known.needsFacts = false
+			errs = append(errs, wrong...)
+			s = known
+		}
+		suites = append(suites, s)
+	}
+	if len(errs) > 0 {
+		return nil, errors.Join(errs...)
+	}
+	plan, errs := Compile(suites, p.mode, p.now)
+	return plan, errors.Join(errs...)
 }
 
 // Refusals returns an error for each assertion that cannot be decided offline

@@ -140,7 +140,7 @@ func TestRefused(t *testing.T) {
 		"two labels":        {text: `file "/a" "/b" {}`, want: []string{`file has 2 labels`}},
 		"unknown kind":      {text: `flie "/a" {}`, want: []string{`test.spec.hcl:1: there is no kind of check called flie; there are addr, command, config, cron, `}},
 		"unknown attribute": {text: "file \"/a\" {\n  contain = [\"x\"]\n}", want: []string{`test.spec.hcl:2: Unsupported argument: An argument named "contain" is not expected here. Did you mean "contains"?`}},
-		"variable":          {text: `file "/a" { owner = var.owner }`, want: []string{`test.spec.hcl:1: Variables not allowed`}},
+		"variable":          {text: `file "/a" { owner = var.owner }`, want: []string{`test.spec.hcl:1: Unsupported attribute`}},
 		"attribute on top":  {text: `mode = "offline"`, want: []string{`test.spec.hcl:1: mode = … is an attribute`}},
 		"nothing":           {text: "# nothing\n", want: []string{`test.spec.hcl: no checks in it`}},
 		"relative path":     {text: `file "etc/timezone" {}`, want: []string{`file: path: "etc/timezone" is not an absolute path`}},

@@ -1,7 +1,9 @@
 package check
 
 import (
+	"fmt"
 	"maps"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -157,6 +159,8 @@ func TestMatrix(t *testing.T) {
 					decideRow(t, family, kind, "open", r.open, Target{Shell: root.offline(0), Mounted: true}, Errored)
 				}
 			}
+			decideRow(t, family, "facts", "holds", fmt.Sprintf("file \"/etc/os-release\" {\n when = facts.family == %q && facts.arch == %q && facts.mode == \"offline\"\n}\n", family, runtime.GOARCH),
+				Target{Shell: root.offline(0), Mounted: true}, Passed)
 			if root.digest(t) != before {
 				t.Error("the checks have changed the root")
 			}

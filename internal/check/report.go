@@ -43,6 +43,8 @@ type SuiteReport struct {
 	File    string
 	Digest  string
 	Results []Result
+	// Inapplicable is the number of blocks whose condition does not hold.
+	Inapplicable int
 }
 
 // Report is what a run found.

@@ -41,7 +41,7 @@ func Run(ctx context.Context, p *Plan, t Target) (*Report, error) {
 	if p.Partial {
 		return nil, fmt.Errorf("run checks: a value of them is still unknown: it contains %s", Unknown)
 	}
-	if p.Len() == 0 {
+	if p.Len() == 0 && !p.needsFacts {
 		return nil, errors.New("run checks: there are none")
 	}
 	report := &Report{Started: time.Now()}
@@ -49,6 +49,15 @@ func Run(ctx context.Context, p *Plan, t Target) (*Report, error) {
 
 	if err := report.chooseMode(ctx, t); err != nil {
 		return nil, err
+	}
+	if p.needsFacts {
+		facts, err := probeFacts(ctx, t, report.Mode)
+		if err != nil {
+			return nil, fmt.Errorf("run checks: %w", err)
+		}
+		if p, err = p.resolve(facts); err != nil {
+			return nil, fmt.Errorf("run checks: %w", err)
+		}
 	}
 	if report.Mode == Offline {
 		if refused := p.refused(); len(refused) > 0 {
@@ -62,7 +71,7 @@ func Run(ctx context.Context, p *Plan, t Target) (*Report, error) {
 	}
 	report.OS = f.osName()
 	for _, s := range p.Suites {
-		suite := SuiteReport{Name: s.Name, File: s.File, Digest: s.Digest}
+		suite := SuiteReport{Name: s.Name, File: s.File, Digest: s.Digest, Inapplicable: s.Inapplicable}
 		for _, a := range s.Assertions {
 			suite.Results = append(suite.Results, p.decideOne(a, f, report.Mode))
 		}

@@ -95,6 +95,14 @@ func newScript(nonce string, n *needs, mode Mode) *script {
 	return s
 }
 
+// newFactsProbe writes the script that finds out what the image is.
+func newFactsProbe(nonce string) *script {
+	s := &script{nonce: nonce}
+	s.part("facts.sh")
+	s.call("facts")
+	return s
+}
+
 // newProbe writes the script that finds out whether the image runs.
 func newProbe(nonce string) *script {
 	s := &script{nonce: nonce}

@@ -1,7 +1,6 @@
 package check
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -51,9 +50,9 @@ var kinds = map[string]struct {
 
 // ReadSuites reads the suite files of one run, and returns all that is wrong
 // with them. Results are recorded by the name of the suite: with one name for
-// two, the later would hide the earlier. taken are names that others have, each
-// with whose it is.
-func ReadSuites(files []string, taken map[string]string) ([]Suite, []error) {
+// two, the later would hide the earlier. vars are the values of variables that
+// the suites declare; taken are names that others have, each with whose it is.
+func ReadSuites(files []string, vars, taken map[string]string) ([]Suite, []error) {
 	var suites []Suite
 	var errs []error
 	owners := maps.Clone(taken)
@@ -65,7 +64,7 @@ func ReadSuites(files []string, taken map[string]string) ([]Suite, []error) {
 			errs = append(errs, errors.New(`"" names no file`))
 			continue
 		}
-		suite, wrong := ReadSuite(file)
+		suite, wrong := readSuite(file, vars)
 		if len(wrong) > 0 {
 			// What could be read is compiled, so that all mistakes come at once.
 			errs = append(errs, wrong...)
@@ -81,12 +80,20 @@ func ReadSuites(files []string, taken map[string]string) ([]Suite, []error) {
 		owners[suite.Name] = strconv.Quote(file)
 		suites = append(suites, suite)
 	}
+	for _, name := range slices.Sorted(maps.Keys(vars)) {
+		declared := slices.ContainsFunc(suites, func(s Suite) bool { return s.broken || slices.Contains(s.declared, name) })
+		if !declared {
+			errs = append(errs, fmt.Errorf("no suite declares the variable %q that has a value", name))
+		}
+	}
 	return suites, errs
 }
 
 // ReadSuite reads a suite file: checks as people write them, or with the
 // extension .json the deferred checks that an earlier run has written.
-func ReadSuite(file string) (Suite, []error) {
+func ReadSuite(file string) (Suite, []error) { return readSuite(file, nil) }
+
+func readSuite(file string, vars map[string]string) (Suite, []error) {
 	data, err := os.ReadFile(file)
 	if err != nil {
 		return Suite{}, []error{fmt.Errorf("read suite: %w", err)}
@@ -98,37 +105,42 @@ func ReadSuite(file string) (Suite, []error) {
 		}
 		return s, nil
 	}
-	return ParseSuite(file, data)
+	return parseSuite(file, data, vars)
 }
 
 // ParseSuite reads the text of a suite file. Its name is in every error, with
 // the line.
-func ParseSuite(file string, data []byte) (Suite, []error) {
-	suite := Suite{Name: suiteName(file), File: file}
-	parsed, diags := hclsyntax.ParseConfig(data, file, hcl.InitialPos)
-	if diags.HasErrors() {
-		return suite, diagErrors(diags)
+func ParseSuite(file string, data []byte) (Suite, []error) { return parseSuite(file, data, nil) }
+
+func parseSuite(file string, data []byte, vars map[string]string) (Suite, []error) {
+	read := func(facts *Facts) (Suite, []error) {
+		r := suiteReader{suite: Suite{Name: suiteName(file), File: file}, facts: facts, assigned: vars}
+		r.file(file, data, nil, nil)
+		return r.suite, r.errs
 	}
-	body, ok := parsed.Body.(*hclsyntax.Body)
-	if !ok {
-		return suite, []error{fmt.Errorf("%s: is not in HCL's native syntax", file)}
+	suite, errs := read(nil)
+	suite.reread = func(facts Facts) (Suite, []error) { return read(&facts) }
+	return suite, errs
+}
+
+// block reads a block of checks or a waiver, once for each element of its
+// for_each, unless its condition does not hold.
+func (r *suiteReader) block(file string, block *hclsyntax.Block, scope scope) {
+	source := Source{File: file, Line: block.DefRange().Start.Line}
+	kind, ok := kinds[block.Type]
+	if !ok && block.Type != "waiver" {
+		r.problem(fmt.Errorf("%s: there is no kind of check called %s; there are %s", source, block.Type, kindNames()))
+		return
 	}
-	var errs []error
-	for _, attr := range sortedAttributes(body) {
-		errs = append(errs, fmt.Errorf("%s:%d: %s = … is an attribute; a suite file has blocks, such as file \"/etc/timezone\" { … }",
-			file, attr.NameRange.Start.Line, attr.Name))
-	}
-	for _, block := range body.Blocks {
-		source := Source{File: file, Line: block.DefRange().Start.Line}
+	body, instances := r.instances(block, scope)
+	for i, instance := range instances {
 		if block.Type == "waiver" {
 			w := Waiver{source: source}
-			errs = append(errs, decodeBlock(block, (*FlatWaiver)(nil).HCL2Spec(), &w, "check", &w.Check, source)...)
-			suite.Waivers = append(suite.Waivers, w)
-			continue
-		}
-		kind, ok := kinds[block.Type]
-		if !ok {
-			errs = append(errs, fmt.Errorf("%s: there is no kind of check called %s; there are %s", source, block.Type, kindNames()))
+			if errs, _ := decodeBlock(block, body, (*FlatWaiver)(nil).HCL2Spec(), &w, "check", &w.Check, source, instance); len(errs) > 0 {
+				r.problem(errs...)
+				return
+			}
+			r.suite.Waivers = append(r.suite.Waivers, w)
 			continue
 		}
 		entry := Entry{Block: kind.new(), Source: source, lines: map[string]int{}}
@@ -136,24 +148,35 @@ func ParseSuite(file string, data []byte) (Suite, []error) {
 			entry.lines[name] = attr.NameRange.Start.Line
 		}
 		subjects := entry.Block.subjects()
-		found := decodeBlock(block, kind.spec(), entry.Block, subjects.one, subjects.value, source)
-		errs = append(errs, found...)
-		if len(found) == 0 {
-			suite.Entries = append(suite.Entries, entry)
+		errs, open := decodeBlock(block, body, kind.spec(), entry.Block, subjects.one, subjects.value, source, instance)
+		switch {
+		case len(errs) > 0:
+			// They would be those of every element.
+			r.problem(errs...)
+			return
+		case open:
+			// It is whole when the facts are known.
+			r.suite.open++
+		case i == 0 || len(block.Labels) == 0:
+			r.suite.Entries = append(r.suite.Entries, entry)
+		default:
+			r.problem(fmt.Errorf("%s: %s %q: the label is the same for every element of for_each; set %s in the block", source, block.Type, block.Labels[0], subjects.one))
+			return
 		}
 	}
-	return suite, errs
 }
 
 // decodeBlock decodes the attributes of a block into target, and its label into
 // the attribute that the label stands for.
-func decodeBlock(block *hclsyntax.Block, spec map[string]hcldec.Spec, target any, labelled string, label *string, source Source) []error {
-	// The value of an attribute is an expression; none of it may refer to
-	// anything, so that a suite means the same wherever it is run.
-	value, diags := hcldec.Decode(block.Body, hcldec.ObjectSpec(spec), &hcl.EvalContext{})
-	errs := diagErrors(diags)
+//
+// open is set when a value that no text can stand for is not known yet.
+func decodeBlock(block *hclsyntax.Block, body hcl.Body, spec map[string]hcldec.Spec, target any, labelled string, label *string, source Source, scope scope) (errs []error, open bool) {
+	value, diags := hcldec.Decode(body, hcldec.ObjectSpec(spec), scope.context())
+	errs = diagErrors(diags)
 	if len(errs) == 0 {
-		if err := decodeAttributes(attributes(value), target); err != nil {
+		values, unknown := attributes(value)
+		open = unknown
+		if err := decodeAttributes(values, target); err != nil {
 			errs = append(errs, fmt.Errorf("%s: %s: %w", source, block.Type, err))
 		}
 	}
@@ -169,7 +192,7 @@ func decodeBlock(block *hclsyntax.Block, spec map[string]hcldec.Spec, target any
 	case len(block.Labels) == 1:
 		*label = block.Labels[0]
 	}
-	return errs
+	return errs, open
 }
 
 // decodeAttributes fills a block from the values of its attributes.
@@ -182,40 +205,56 @@ func decodeAttributes(values map[string]any, target any) error {
 }
 
 // attributes returns the attributes of a decoded block that are set. Their types
-// are those of the spec: texts, booleans, and lists and maps of texts.
-func attributes(value cty.Value) map[string]any {
-	values := map[string]any{}
+// are those of the spec: texts, booleans, and lists and maps of texts. For texts
+// that are not known yet stands [Unknown]; of a boolean that is not, open tells.
+func attributes(value cty.Value) (values map[string]any, open bool) {
+	values = map[string]any{}
 	for name, v := range value.AsValueMap() {
 		switch {
-		case v.IsNull() || !v.IsKnown():
+		case v.IsNull():
 		case v.Type() == cty.String:
-			values[name] = v.AsString()
+			values[name] = ctyText(v)
 		case v.Type() == cty.Bool:
+			if !v.IsKnown() {
+				open = true
+				continue
+			}
 			values[name] = v.True()
 		case v.Type().IsListType():
 			list := []string{}
+			if !v.IsKnown() {
+				values[name] = []string{Unknown}
+				continue
+			}
 			for _, e := range v.AsValueSlice() {
-				if e.IsNull() {
-					// An element that is null asserts nothing, as an empty one.
-					list = append(list, "")
-					continue
-				}
-				list = append(list, e.AsString())
+				list = append(list, ctyText(e))
 			}
 			values[name] = list
 		case v.Type().IsMapType():
+			if !v.IsKnown() {
+				values[name] = map[string]string{Unknown: Unknown}
+				continue
+			}
 			texts := map[string]string{}
 			for key, e := range v.AsValueMap() {
-				if e.IsNull() {
-					texts[key] = ""
-					continue
-				}
-				texts[key] = e.AsString()
+				texts[key] = ctyText(e)
 			}
 			values[name] = texts
 		}
 	}
-	return values
+	return values, open
+}
+
+// ctyText is a text as a block has it. One that is null asserts nothing, as an
+// empty one.
+func ctyText(v cty.Value) string {
+	switch {
+	case !v.IsKnown():
+		return Unknown
+	case v.IsNull():
+		return ""
+	}
+	return v.AsString()
 }
 
 func diagErrors(diags hcl.Diagnostics) []error {
@@ -251,7 +290,7 @@ func kindNames() string {
 		names = append(names, name)
 	}
 	slices.Sort(names)
-	return strings.Join(append(names, "waiver"), ", ")
+	return strings.Join(append(names, "waiver, variable and include"), ", ")
 }
 
 // suiteName is the name of a suite: that of its file without folder and extension.
@@ -263,108 +302,4 @@ func suiteName(file string) string {
 		}
 	}
 	return base
-}
-
-// deferredFile is the form in which deferred checks are kept for the booted run.
-type deferredFile struct {
-	Version int             `json:"version"`
-	Checks  []deferredCheck `json:"checks"`
-}
-
-// deferredCheck is one block: its attributes have the names that they have in a
-// suite file.
-type deferredCheck struct {
-	Suite      string         `json:"suite"`
-	Source     string         `json:"source,omitempty"` // file:line of the suite file
-	IDs        []string       `json:"ids"`
-	Kind       string         `json:"kind"`
-	Attributes map[string]any `json:"attributes"`
-}
-
-const deferredVersion = 1
-
-// DeferredJSON returns what a run has deferred, for [ReadSuite] to read on a
-// booted instance of the image.
-func (r *Report) DeferredJSON() ([]byte, error) {
-	file := deferredFile{Version: deferredVersion, Checks: []deferredCheck{}}
-	index := map[*Entry]int{}
-	for _, s := range r.Suites {
-		for _, result := range s.Results {
-			if result.Outcome != Deferred {
-				continue
-			}
-			i, ok := index[result.block]
-			if !ok {
-				values := map[string]any{}
-				if err := mapstructure.Decode(result.block.Block, &values); err != nil {
-					return nil, fmt.Errorf("write deferred check %s: %w", result.ID(), err)
-				}
-				i = len(file.Checks)
-				index[result.block] = i
-				file.Checks = append(file.Checks, deferredCheck{
-					Suite: s.Name, Source: result.block.Source.String(), Kind: result.Kind, Attributes: compact(values),
-				})
-			}
-			file.Checks[i].IDs = append(file.Checks[i].IDs, result.ID())
-		}
-	}
-	data, err := json.MarshalIndent(file, "", "  ")
-	if err != nil {
-		return nil, fmt.Errorf("write deferred checks: %w", err)
-	}
-	return append(data, '\n'), nil
-}
-
-// compact drops the attributes that are not set, and follows pointers.
-func compact(values map[string]any) map[string]any {
-	set := map[string]any{}
-	for name, value := range values {
-		switch v := value.(type) {
-		case *string:
-			if v != nil {
-				set[name] = *v
-			}
-		case *bool:
-			if v != nil {
-				set[name] = *v
-			}
-		case string:
-			if v != "" {
-				set[name] = v
-			}
-		case []string:
-			if v != nil {
-				set[name] = v
-			}
-		case map[string]string:
-			if v != nil {
-				set[name] = v
-			}
-		}
-	}
-	return set
-}
-
-// parseDeferred reads what DeferredJSON wrote.
-func parseDeferred(file string, data []byte) (Suite, error) {
-	var saved deferredFile
-	if err := json.Unmarshal(data, &saved); err != nil {
-		return Suite{}, fmt.Errorf("%s: is not a file of deferred checks: %w", file, err)
-	}
-	if saved.Version != deferredVersion {
-		return Suite{}, fmt.Errorf("%s: is not a file of deferred checks of version %d", file, deferredVersion)
-	}
-	suite := Suite{Name: suiteName(file), File: file}
-	for i, c := range saved.Checks {
-		kind, ok := kinds[c.Kind]
-		if !ok {
-			return Suite{}, fmt.Errorf("%s: check %d: there is no kind of check called %q", file, i+1, c.Kind)
-		}
-		entry := Entry{Block: kind.new(), Source: Source{File: file, Line: i + 1}}
-		if err := decodeAttributes(c.Attributes, entry.Block); err != nil {
-			return Suite{}, fmt.Errorf("%s: check %d: %w", file, i+1, err)
-		}
-		suite.Entries = append(suite.Entries, entry)
-	}
-	return suite, nil
 }

@@ -24,7 +24,14 @@ func (r Result) Details() string {
 
 // Summary is one line: suite shop: 3 checks: 2 passed, 1 failed.
 func (s SuiteReport) Summary() string {
-	return fmt.Sprintf("suite %s: %s: %s", s.Name, CountChecks(len(s.Results)), s.Counts())
+	text := fmt.Sprintf("suite %s: %s: %s", s.Name, CountChecks(len(s.Results)), s.Counts())
+	switch s.Inapplicable {
+	case 0:
+		return text
+	case 1:
+		return text + "; 1 block does not apply"
+	}
+	return fmt.Sprintf("%s; %d blocks do not apply", text, s.Inapplicable)
 }
 
 // Summary is one line on all suites, with the time that the run took.

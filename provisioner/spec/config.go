@@ -27,6 +27,8 @@ type Config struct {
 	// relative to the directory that Packer runs in. A `deferred` file of an
 	// earlier run is a suite too.
 	Suite []string `mapstructure:"suite"`
+	// Values of variables that the suite files declare.
+	Vars map[string]string `mapstructure:"vars"`
 	// `offline`: the image is mounted and nothing of it runs. `booted`: it runs.
 	// `auto`, the default: find out; what is not plainly booted is offline.
 	Mode string `mapstructure:"mode"`
@@ -132,7 +134,10 @@ func (c *Config) readSuites(problem func(error)) (partial bool) {
 		}
 		files = append(files, file)
 	}
-	suites, errs := check.ReadSuites(files, map[string]string{inlineName: "the template's own checks"})
+	for _, value := range c.Vars {
+		partial = partial || check.IsUnknown(value)
+	}
+	suites, errs := check.ReadSuites(files, c.Vars, map[string]string{inlineName: "the template's own checks"})
 	for _, err := range errs {
 		problem(fmt.Errorf("suite: %w", err))
 	}

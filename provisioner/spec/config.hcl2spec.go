@@ -42,6 +42,7 @@ type FlatConfig struct {
 	Command             []check.FlatCommand      `mapstructure:"command" cty:"command" hcl:"command"`
 	Waiver              []check.FlatWaiver       `mapstructure:"waiver" cty:"waiver" hcl:"waiver"`
 	Suite               []string                 `mapstructure:"suite" cty:"suite" hcl:"suite"`
+	Vars                map[string]string        `mapstructure:"vars" cty:"vars" hcl:"vars"`
 	Mode                *string                  `mapstructure:"mode" cty:"mode" hcl:"mode"`
 	JUnit               *string                  `mapstructure:"junit" cty:"junit" hcl:"junit"`
 	Deferred            *string                  `mapstructure:"deferred" cty:"deferred" hcl:"deferred"`
@@ -93,6 +94,7 @@ func (*FlatConfig) HCL2Spec() map[string]hcldec.Spec {
 		"command":                    &hcldec.BlockListSpec{TypeName: "command", Nested: hcldec.ObjectSpec((*check.FlatCommand)(nil).HCL2Spec())},
 		"waiver":                     &hcldec.BlockListSpec{TypeName: "waiver", Nested: hcldec.ObjectSpec((*check.FlatWaiver)(nil).HCL2Spec())},
 		"suite":                      &hcldec.AttrSpec{Name: "suite", Type: cty.List(cty.String), Required: false},
+		"vars":                       &hcldec.AttrSpec{Name: "vars", Type: cty.Map(cty.String), Required: false},
 		"mode":                       &hcldec.AttrSpec{Name: "mode", Type: cty.String, Required: false},
 		"junit":                      &hcldec.AttrSpec{Name: "junit", Type: cty.String, Required: false},
 		"deferred":                   &hcldec.AttrSpec{Name: "deferred", Type: cty.String, Required: false},

@@ -56,7 +56,7 @@ func (p *Provisioner) Provision(ctx context.Context, ui packersdk.Ui, comm packe
 			return fmt.Errorf("remove the report of an earlier run: %w", err)
 		}
 	}
-	ui.Say(fmt.Sprintf("Checking the image: %s%s", check.CountChecks(p.plan.Len()), suiteNames(p.plan)))
+	ui.Say(fmt.Sprintf("Checking the image: %s%s", checksOf(p.plan), suiteNames(p.plan)))
 	report, err := check.Run(ctx, p.plan, check.Target{
 		Shell:   shell{comm: comm, command: p.config.ExecuteCommand},
 		Mode:    p.config.mode,

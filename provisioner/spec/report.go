@@ -36,6 +36,14 @@ func show(ui packersdk.Ui, report *check.Report, failOn check.Severity) {
 	ui.Say(report.Summary())
 }
 
+// checksOf says how many checks a plan has.
+func checksOf(plan *check.Plan) string {
+	if plan.NeedsFacts() {
+		return "as many checks as apply to it"
+	}
+	return check.CountChecks(plan.Len())
+}
+
 // suiteNames lists the suites of a plan with more than the template's own.
 func suiteNames(plan *check.Plan) string {
 	var names []string
