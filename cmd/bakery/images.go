@@ -42,7 +42,7 @@ func addRegistryFlag(flags interface {
 	StringVar(p *string, name, value, usage string)
 }, spec *string) {
 	flags.StringVar(spec, "registry", "",
-		"registry to use: sqlite:PATH or dynamodb://TABLE?region=R (default $BAKERY_REGISTRY, else registry.db in the suite's folder)")
+		"registry to use: sqlite:PATH, dynamodb://TABLE?region=R or ec2tags://?region=R (default $BAKERY_REGISTRY, else registry.db in the suite's folder)")
 }
 
 // readRegistry runs read on the registry that spec names. A registry that does

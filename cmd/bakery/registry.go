@@ -26,7 +26,8 @@ func newRegistryInitCommand() *cobra.Command {
 		Use:   "init [REGISTRY]",
 		Short: "Make a registry: a DynamoDB table or a file",
 		Long: `Make the registry REGISTRY, sqlite:PATH or dynamodb://TABLE?region=REGION, or the
-default one. One that exists is left as it is.
+default one. One that exists is left as it is, and so is one in tags, in which
+there is nothing to make.
 
 A table is billed per request, protected against deletion, and backed up
 continuously. That needs the permissions dynamodb:CreateTable, DescribeTable,

@@ -115,8 +115,8 @@ type Config struct {
 	// cannot be read is always an error.
 	OnEmpty string `mapstructure:"on_empty" required:"false"`
 
-	// The registry to look in: `sqlite:PATH` or
-	// `dynamodb://TABLE?region=REGION`. Defaults to the environment variable
+	// The registry to look in: `sqlite:PATH`, `dynamodb://TABLE?region=REGION` or
+	// `ec2tags://?region=REGION`. Defaults to the environment variable
 	// `BAKERY_REGISTRY`, else to the file `registry.db` in the
 	// suite's folder (`BAKERY_HOME`, else `~/.local/share/bakery`).
 	Registry string `mapstructure:"registry" required:"false"`

@@ -69,8 +69,8 @@ type Config struct {
 	// none.
 	WriteTags config.Trilean `mapstructure:"write_tags" required:"false"`
 
-	// The registry to register in: `sqlite:PATH` or
-	// `dynamodb://TABLE?region=REGION`. Defaults to the environment variable
+	// The registry to register in: `sqlite:PATH`,
+	// `dynamodb://TABLE?region=REGION` or `ec2tags://?region=REGION`. Defaults to the environment variable
 	// `BAKERY_REGISTRY`, else to the file `registry.db` in the
 	// suite's folder (`BAKERY_HOME`, else `~/.local/share/bakery`). A file is
 	// made when it does not exist.

@@ -24,6 +24,10 @@ type facts struct {
 	arch      string
 	bake      registry.Bake
 	createdAt time.Time // zero when the artifact does not say
+
+	lease    int64  // token of the lease that the bake holds; 0 for none
+	registry string // where the bake looked for equal images; empty when it did not
+	reused   string // id in that registry of the image, when it was not baked now
 }
 
 // amazonBuilders are the builder ids of Packer's Amazon plugin whose artifact
@@ -59,6 +63,7 @@ func readBake(artifact packersdk.Artifact) (facts, error) {
 		return facts{}, errors.New("the bake made no image: there is nothing to register (is skip_create_ami set?)")
 	}
 	f := facts{
+		lease: bake.Lease, registry: bake.Registry, reused: bake.Reused,
 		arch: bake.Architecture, createdAt: seconds(bake.FinishedUnix),
 		bake: registry.Bake{
 			ID: bake.ID, Key: bake.Key,

@@ -50,52 +50,90 @@ func (p *PostProcessor) Configure(raws ...any) error {
 // thing that can fail: Packer deletes the artifact of a build whose
 // post-processor has failed.
 func (p *PostProcessor) PostProcess(ctx context.Context, ui packersdk.Ui, artifact packersdk.Artifact) (packersdk.Artifact, bool, bool, error) {
-	if err := p.register(ctx, ui, artifact); err != nil {
+	text, err := p.register(ctx, ui, artifact)
+	if errors.Is(err, errNotReused) {
+		return nil, false, false, err
+	}
+	if err != nil {
 		return nil, false, false, fmt.Errorf("%w\n"+
 			"The image %s is not registered. Packer deletes it now, unless another post-processor keeps it. "+
 			"Remove the cause and bake again; an image that was kept can be registered with `bakery images register`",
 			err, artifact.Id())
 	}
-	return artifact, true, true, nil
+	return passed{artifact, text}, true, true, nil
 }
 
-func (p *PostProcessor) register(ctx context.Context, ui packersdk.Ui, artifact packersdk.Artifact) error {
+// passed is the artifact as it came, but for what Packer shows of it. Packer
+// keeps the input of a post-processor only beside its output and shows both at
+// the end of the build; what it has shown of the input is not said twice.
+type passed struct {
+	packersdk.Artifact
+	text string
+}
+
+// String implements [packersdk.Artifact].
+func (a passed) String() string { return a.text }
+
+// register registers the image and returns what is to be said of it.
+func (p *PostProcessor) register(ctx context.Context, ui packersdk.Ui, artifact packersdk.Artifact) (string, error) {
 	facts, err := read(artifact)
 	if err != nil {
-		return err
+		return "", err
 	}
-	build := handoff.ThisBuild(p.config.PackerBuildName)
-	results, err := p.results(ui, build, facts.bake.ID)
+	name, err := stores.Resolve(p.config.Registry)
 	if err != nil {
-		return err
+		return "", err
 	}
-
-	store, err := stores.Open(ctx, p.config.Registry)
+	store, err := stores.Open(ctx, name)
 	if err != nil {
-		return err
+		return "", err
 	}
 	defer store.Close() //nolint:errcheck // what was committed stays
 	reg := registry.New(store, registry.As(stores.Actor()))
+	build := handoff.ThisBuild(p.config.PackerBuildName)
 
+	if facts.registry != "" && facts.registry != name {
+		ui.Error(fmt.Sprintf("The builder looks for equal images in %s, and this one is registered in %s: it will not be reused. "+
+			"Name one registry for both.", facts.registry, name))
+		facts.lease, facts.reused = 0, ""
+	}
+	if facts.reused != "" {
+		return p.reuse(ctx, ui, reg, facts, build)
+	}
+	return p.registerNew(ctx, ui, reg, artifact, facts, build)
+}
+
+// registerNew registers an image that was baked now.
+func (p *PostProcessor) registerNew(ctx context.Context, ui packersdk.Ui, reg *registry.Registry, artifact packersdk.Artifact, facts facts, build handoff.Build) (string, error) {
+	results, err := p.results(ui, build, facts.bake.ID)
+	if err != nil {
+		return "", err
+	}
 	img, err := p.image(ctx, reg, facts, build)
 	if err != nil {
-		return err
+		return "", err
 	}
 	list, err := p.packages(ctx, ui, reg, artifact, build, &img)
 	if err != nil {
-		return err
+		return "", err
 	}
 	publish, discard, err := p.prepareSBOM(ctx, reg, img, list)
 	if err != nil {
-		return err
+		return "", err
 	}
 	defer discard()
 	if err := p.tag(ctx, ui, &img); err != nil {
-		return err
+		return "", err
 	}
-	img, created, err := reg.Register(ctx, img, results...)
+	var created bool
+	if facts.lease != 0 {
+		// Others wait for this image, or have taken over since.
+		img, created, err = reg.Finish(ctx, facts.lease, img, results...)
+	} else {
+		img, created, err = reg.Register(ctx, img, results...)
+	}
 	if err != nil {
-		return err
+		return "", err
 	}
 	if err := publish(); err != nil {
 		ui.Error(fmt.Sprintf("The image is registered, but its bill of materials is not written: %v; `bakery images sbom %s` writes it", err, img.ID))
@@ -103,8 +141,11 @@ func (p *PostProcessor) register(ctx context.Context, ui packersdk.Ui, artifact 
 	if err := build.Done(facts.bake.ID); err != nil {
 		ui.Error(fmt.Sprintf("The image is registered, but its test results stay behind: %v", err))
 	}
-	p.report(ctx, ui, reg, img, created)
-	return nil
+	verb := "Registered"
+	if !created {
+		verb = "Was registered before:"
+	}
+	return p.report(ctx, ui, reg, img, verb), nil
 }
 
 // results takes what bakery-spec has handed over for this bake.
@@ -200,13 +241,10 @@ func (p *PostProcessor) tag(ctx context.Context, ui packersdk.Ui, img *registry.
 	return writeTags(ctx, client, *img)
 }
 
-// report tells a person what is registered now.
-func (p *PostProcessor) report(ctx context.Context, ui packersdk.Ui, reg *registry.Registry, img registry.Image, created bool) {
-	verb := "Registered"
-	if !created {
-		verb = "Was registered before:"
-	}
-	ui.Say(fmt.Sprintf("%s %s %s as %s", verb, img.Application, img.Version, img.ID))
+// report tells a person what is registered now, and returns it in one line.
+func (p *PostProcessor) report(ctx context.Context, ui packersdk.Ui, reg *registry.Registry, img registry.Image, verb string) string {
+	line := fmt.Sprintf("%s %s %s as %s", verb, img.Application, img.Version, img.ID)
+	ui.Say(line)
 	say := func(what, value string) { ui.Say(fmt.Sprintf("    %-9s %s", what+":", value)) }
 	for _, a := range img.Artifacts {
 		say("image", a.String())
@@ -214,7 +252,7 @@ func (p *PostProcessor) report(ctx context.Context, ui packersdk.Ui, reg *regist
 	view, err := reg.Resolve(ctx, img.ID)
 	if err != nil {
 		ui.Error(fmt.Sprintf("The image is registered; its status could not be read: %v", err))
-		return
+		return line
 	}
 	if img.Packages != "" {
 		say("packages", img.Packages)
@@ -228,4 +266,5 @@ func (p *PostProcessor) report(ctx context.Context, ui packersdk.Ui, reg *regist
 		say("parent", "none is known")
 	}
 	say("status", fmt.Sprintf("%s (%s)", view.Status, view.Reason))
+	return fmt.Sprintf("%s, %s", line, view.Status)
 }
