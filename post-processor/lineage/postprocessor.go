@@ -117,14 +117,14 @@ func (p *PostProcessor) registerNew(ctx context.Context, ui packersdk.Ui, reg *r
 	if err != nil {
 		return "", err
 	}
+	if err := p.tag(ctx, ui, reg, &img); err != nil {
+		return "", err
+	}
 	publish, discard, err := p.prepareSBOM(ctx, reg, img, list)
 	if err != nil {
 		return "", err
 	}
 	defer discard()
-	if err := p.tag(ctx, ui, &img); err != nil {
-		return "", err
-	}
 	var created bool
 	if facts.lease != 0 {
 		// Others wait for this image, or have taken over since.
@@ -209,7 +209,7 @@ func (p *PostProcessor) image(ctx context.Context, reg *registry.Registry, f fac
 
 // tag writes tags to the image where it is, and completes what is known of it
 // on the way.
-func (p *PostProcessor) tag(ctx context.Context, ui packersdk.Ui, img *registry.Image) error {
+func (p *PostProcessor) tag(ctx context.Context, ui packersdk.Ui, reg *registry.Registry, img *registry.Image) error {
 	first := img.Artifacts[0]
 	if p.config.WriteTags.False() {
 		return nil
@@ -236,6 +236,9 @@ func (p *PostProcessor) tag(ctx context.Context, ui packersdk.Ui, img *registry.
 	}
 	defer client.Close()
 	if err := complete(ctx, client, img); err != nil {
+		return err
+	}
+	if err := throughCopies(ctx, ui, client, reg, img); err != nil {
 		return err
 	}
 	return writeTags(ctx, client, *img)
