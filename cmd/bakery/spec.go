@@ -121,6 +121,8 @@ usage, suites with mistakes included.`,
 	cmd.Flags().StringVar(&o.root, "root", "", "folder in which the image is mounted")
 	cmd.Flags().BoolVar(&o.here, "here", false, "check this machine")
 	cmd.Flags().StringVar(&o.junit, "junit", "", "file for the results as JUnit XML")
+	cmd.Flags().StringVar(&o.json, "json", "", "file for the results as JSON")
+	cmd.Flags().StringVar(&o.tap, "tap", "", "file for the results in the Test Anything Protocol")
 	cmd.Flags().StringVar(&o.deferred, "deferred", "", "file for the checks that are left to a booted run")
 	vars := addVarFlag(cmd)
 	failOn := cmd.Flags().String("fail-on", check.Low.String(), "least severity that counts: low, medium, high or critical")
@@ -175,6 +177,8 @@ type specRun struct {
 	root     string
 	here     bool
 	junit    string
+	json     string
+	tap      string
 	deferred string
 	vars     map[string]string
 	mode     check.Mode
@@ -222,7 +226,7 @@ func (o specRun) run(cmd *cobra.Command, files []string) (err error) {
 	for _, save := range []struct {
 		flag, file string
 		to         func(string) error
-	}{{"junit", o.junit, report.SaveJUnit}, {"deferred", o.deferred, report.SaveDeferred}} {
+	}{{"junit", o.junit, report.SaveJUnit}, {"json", o.json, report.SaveJSON}, {"tap", o.tap, report.SaveTAP}, {"deferred", o.deferred, report.SaveDeferred}} {
 		if save.file == "" {
 			continue
 		}

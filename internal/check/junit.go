@@ -48,7 +48,7 @@ func testcase(s SuiteReport, r Result) junit.Testcase {
 		Name:      xmlText(shortSubject(r.Subject) + " " + r.Property),
 		Time:      seconds(r.Took),
 	}
-	text := r.ID() + ": " + r.Message()
+	text := r.ID() + ": " + r.Message() + "\nseverity " + r.Severity.String()
 	if at := r.Source.String(); at != "" {
 		text += "\nat " + at
 	}

@@ -12,9 +12,17 @@ import (
 
 // SaveJUnit writes what [Report.WriteJUnit] does to a file, and makes the
 // folders that lead to it.
-func (r *Report) SaveJUnit(file string) error {
+func (r *Report) SaveJUnit(file string) error { return saveTo(file, r.WriteJUnit) }
+
+// SaveJSON does so with [Report.WriteJSON].
+func (r *Report) SaveJSON(file string) error { return saveTo(file, r.WriteJSON) }
+
+// SaveTAP does so with [Report.WriteTAP].
+func (r *Report) SaveTAP(file string) error { return saveTo(file, r.WriteTAP) }
+
+func saveTo(file string, write func(io.Writer) error) error {
 	var content bytes.Buffer
-	if err := r.WriteJUnit(&content); err != nil {
+	if err := write(&content); err != nil {
 		return err
 	}
 	return save(file, content.Bytes())
@@ -72,11 +80,13 @@ type jsonReport struct {
 }
 
 type jsonSuite struct {
-	Name   string      `json:"name"`
-	File   string      `json:"file,omitempty"`
-	Digest string      `json:"digest"`
-	Counts Counts      `json:"counts"`
-	Checks []jsonCheck `json:"checks"`
+	Name   string `json:"name"`
+	File   string `json:"file,omitempty"`
+	Digest string `json:"digest"`
+	Counts Counts `json:"counts"`
+	// Inapplicable is the number of blocks whose condition does not hold.
+	Inapplicable int         `json:"inapplicable,omitempty"`
+	Checks       []jsonCheck `json:"checks"`
 }
 
 type jsonCheck struct {
@@ -99,7 +109,7 @@ func (r *Report) WriteJSON(w io.Writer) error {
 		Warnings: append([]string{}, r.Warnings...), Suites: []jsonSuite{},
 	}
 	for _, s := range r.Suites {
-		suite := jsonSuite{Name: s.Name, File: s.File, Digest: s.Digest, Counts: s.Counts(), Checks: []jsonCheck{}}
+		suite := jsonSuite{Name: s.Name, File: s.File, Digest: s.Digest, Counts: s.Counts(), Inapplicable: s.Inapplicable, Checks: []jsonCheck{}}
 		for _, c := range s.Results {
 			suite.Checks = append(suite.Checks, jsonCheck{
 				ID: c.ID(), Kind: c.Kind, Subject: c.Subject, Property: c.Property, Outcome: c.Outcome,

@@ -36,6 +36,10 @@ type Config struct {
 	// when checks fail. May contain template functions such as
 	// `{{ build_name }}`.
 	JUnit string `mapstructure:"junit"`
+	// File for the results as JSON, as for `junit`.
+	JSON string `mapstructure:"json"`
+	// File for the results in the Test Anything Protocol, as for `junit`.
+	TAP string `mapstructure:"tap"`
 	// File for the checks with `requires = "boot"` that an offline run has left
 	// to a booted one, which takes it as a `suite`. May contain template
 	// functions.
@@ -98,7 +102,7 @@ func (c *Config) prepare(raws ...any) (*check.Plan, error) {
 	if c.ExecuteCommand == "" {
 		c.ExecuteCommand = "/bin/sh -s"
 	}
-	for name, file := range map[string]*string{"junit": &c.JUnit, "deferred": &c.Deferred} {
+	for name, file := range map[string]*string{"junit": &c.JUnit, "json": &c.JSON, "tap": &c.TAP, "deferred": &c.Deferred} {
 		rendered, err := interpolate.Render(*file, &c.ctx)
 		if err != nil {
 			problem(fmt.Errorf("%s: %q: %w", name, *file, err))

@@ -45,6 +45,8 @@ type FlatConfig struct {
 	Vars                map[string]string        `mapstructure:"vars" cty:"vars" hcl:"vars"`
 	Mode                *string                  `mapstructure:"mode" cty:"mode" hcl:"mode"`
 	JUnit               *string                  `mapstructure:"junit" cty:"junit" hcl:"junit"`
+	JSON                *string                  `mapstructure:"json" cty:"json" hcl:"json"`
+	TAP                 *string                  `mapstructure:"tap" cty:"tap" hcl:"tap"`
 	Deferred            *string                  `mapstructure:"deferred" cty:"deferred" hcl:"deferred"`
 	FailOn              *string                  `mapstructure:"fail_on" cty:"fail_on" hcl:"fail_on"`
 	OnFailure           *string                  `mapstructure:"on_failure" cty:"on_failure" hcl:"on_failure"`
@@ -97,6 +99,8 @@ func (*FlatConfig) HCL2Spec() map[string]hcldec.Spec {
 		"vars":                       &hcldec.AttrSpec{Name: "vars", Type: cty.Map(cty.String), Required: false},
 		"mode":                       &hcldec.AttrSpec{Name: "mode", Type: cty.String, Required: false},
 		"junit":                      &hcldec.AttrSpec{Name: "junit", Type: cty.String, Required: false},
+		"json":                       &hcldec.AttrSpec{Name: "json", Type: cty.String, Required: false},
+		"tap":                        &hcldec.AttrSpec{Name: "tap", Type: cty.String, Required: false},
 		"deferred":                   &hcldec.AttrSpec{Name: "deferred", Type: cty.String, Required: false},
 		"fail_on":                    &hcldec.AttrSpec{Name: "fail_on", Type: cty.String, Required: false},
 		"on_failure":                 &hcldec.AttrSpec{Name: "on_failure", Type: cty.String, Required: false},

@@ -51,7 +51,7 @@ func (p *Provisioner) Provision(ctx context.Context, ui packersdk.Ui, comm packe
 		return err
 	}
 	// What an earlier run has left must not be taken for the result of this one.
-	for _, file := range []string{p.config.JUnit, p.config.Deferred} {
+	for _, file := range []string{p.config.JUnit, p.config.JSON, p.config.TAP, p.config.Deferred} {
 		if err := os.Remove(file); file != "" && err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("remove the report of an earlier run: %w", err)
 		}
@@ -131,15 +131,23 @@ func covered(data map[string]any) ([]check.Covered, error) {
 
 // write writes the report's files.
 func (p *Provisioner) write(report *check.Report) error {
-	if file := p.config.JUnit; file != "" {
-		if err := report.SaveJUnit(file); err != nil {
-			return fmt.Errorf("junit: %w", err)
+	var errs *packersdk.MultiError
+	for _, file := range []struct {
+		option, name string
+		save         func(string) error
+	}{
+		{"junit", p.config.JUnit, report.SaveJUnit}, {"json", p.config.JSON, report.SaveJSON},
+		{"tap", p.config.TAP, report.SaveTAP}, {"deferred", p.config.Deferred, report.SaveDeferred},
+	} {
+		if file.name == "" {
+			continue
+		}
+		if err := file.save(file.name); err != nil {
+			errs = packersdk.MultiErrorAppend(errs, fmt.Errorf("%s: %w", file.option, err))
 		}
 	}
-	if file := p.config.Deferred; file != "" {
-		if err := report.SaveDeferred(file); err != nil {
-			return fmt.Errorf("deferred: %w", err)
-		}
+	if errs != nil {
+		return errs
 	}
 	return nil
 }
