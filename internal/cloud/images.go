@@ -37,6 +37,8 @@ type Image struct {
 	ProductCodes   []string // of the Marketplace
 	Protected      bool     // from deregistration
 	DeprecateAt    time.Time
+	SourceImage    string // id of the image that it is a copy of, or was made from by way of an instance; empty when EC2 does not know
+	SourceRegion   string // of SourceImage
 	BlockDevices   []BlockDevice
 	Tags           map[string]string
 }
@@ -288,6 +290,7 @@ func (c *Client) imageFrom(img types.Image) Image {
 		IMDS: string(img.ImdsSupport), TPM: string(img.TpmSupport), KernelID: aws.ToString(img.KernelId),
 		RamdiskID: aws.ToString(img.RamdiskId), Platform: aws.ToString(img.PlatformDetails),
 		UsageOperation: aws.ToString(img.UsageOperation), Tags: tagMap(img.Tags),
+		SourceImage: aws.ToString(img.SourceImageId), SourceRegion: aws.ToString(img.SourceImageRegion),
 	}
 	for _, code := range img.ProductCodes {
 		if code.ProductCodeType != types.ProductCodeValuesDevpay {

@@ -11,6 +11,7 @@ import (
 	packersdk "github.com/hashicorp/packer-plugin-sdk/packer"
 
 	"github.com/imagebakery/packer-plugin-bakery/internal/access"
+	"github.com/imagebakery/packer-plugin-bakery/internal/cloud"
 	"github.com/imagebakery/packer-plugin-bakery/internal/handoff"
 	"github.com/imagebakery/packer-plugin-bakery/internal/localcloud"
 	"github.com/imagebakery/packer-plugin-bakery/registry"
@@ -99,5 +100,65 @@ func TestNothingIsRegisteredThatCannotBeTagged(t *testing.T) {
 	}
 	if _, err := b.show("ami-shop"); !errors.Is(err, registry.ErrNotFound) {
 		t.Errorf("an image that does not exist is registered: %v", err)
+	}
+}
+
+// The template names a copy of a copy of the base; only the base is registered.
+func TestParentIsFoundThroughCopies(t *testing.T) {
+	b := newBench(t)
+	original := imported(t)
+	where := access.Config{Cloud: access.Local}
+	if errs := where.Prepare(); errs != nil {
+		t.Fatal(errs)
+	}
+	client, err := where.Client(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	from := cloud.CopySpec{Source: original.ID, SourceRegion: "us-east-1", Name: "copy"}
+	for _, region := range []string{"eu-west-1", "us-west-2"} {
+		there := client.InRegion(region)
+		id, err := there.CopyImage(t.Context(), from)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := there.WaitCopy(t.Context(), id); err != nil {
+			t.Fatal(err)
+		}
+		from.Source, from.SourceRegion = id, region
+	}
+	shop, err := client.InRegion("us-west-2").CopyImage(t.Context(), cloud.CopySpec{
+		Source: from.Source, SourceRegion: "us-west-2", Name: "shop",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	base := b.base(original.ID)
+	artifact := &packersdk.MockArtifact{BuilderIdValue: "imagebakery.chroot", StateValues: map[string]any{
+		handoff.StateKey: map[any]any{
+			"cloud": "local", "region": "us-west-2", "source_image": from.Source,
+			"images": []any{map[any]any{"region": "us-west-2", "id": shop}},
+		},
+	}}
+	if err := b.process(artifact, map[string]any{"write_tags": true}); err != nil {
+		t.Fatal(err)
+	}
+	got, err := b.show(shop)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.Parent != base.ID || got.ParentImage.ID != from.Source || got.Release != "bookworm" {
+		t.Errorf("parent is %s by way of %s, release %s; want %s, %s and bookworm", got.Parent, got.ParentImage, got.Release, base.ID, from.Source)
+	}
+
+	// What is revoked reaches through copies, and at the moment of registering.
+	b.with(func(reg *registry.Registry) {
+		if _, err := reg.Mark(t.Context(), registry.Mark{Image: base.ID, Kind: registry.MarkRevoked, Reason: "CVE"}); err != nil {
+			t.Fatal(err)
+		}
+	})
+	if got, err := b.show(shop); err != nil || got.Status != registry.StatusRevoked {
+		t.Errorf("status is %s, %v; want revoked", got.Status, err)
 	}
 }
