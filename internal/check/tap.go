@@ -1,7 +1,6 @@
 package check
 
 import (
-	"bufio"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -13,11 +12,11 @@ import (
 // that are not as they should be. What could not be decided is not ok; deferred
 // checks are skipped, waived ones are TODO, which readers do not count.
 func (r *Report) WriteTAP(w io.Writer) error {
-	out := bufio.NewWriter(w)
-	fmt.Fprintf(out, "TAP version 13\n1..%d\n", r.Counts().Total())
+	var out strings.Builder
+	fmt.Fprintf(&out, "TAP version 13\n1..%d\n", r.Counts().Total())
 	number := 0
 	for _, s := range r.Suites {
-		fmt.Fprintf(out, "# suite %s (%s)\n", tapText(s.Name), r.Mode)
+		fmt.Fprintf(&out, "# suite %s (%s)\n", tapText(s.Name), r.Mode)
 		for _, result := range s.Results {
 			number++
 			status, directive := "ok", ""
@@ -29,23 +28,23 @@ func (r *Report) WriteTAP(w io.Writer) error {
 			case Deferred:
 				directive = " # SKIP left to the booted run"
 			}
-			fmt.Fprintf(out, "%s %d - %s%s\n", status, number, tapText(s.Name+" "+result.ID()), directive)
+			fmt.Fprintf(&out, "%s %d - %s%s\n", status, number, tapText(s.Name+" "+result.ID()), directive)
 			if status != "ok" {
-				writeDiagnosis(out, result)
+				writeDiagnosis(&out, result)
 			}
 		}
 	}
 	for _, warning := range r.Warnings {
-		fmt.Fprintf(out, "# warning: %s\n", tapText(warning))
+		fmt.Fprintf(&out, "# warning: %s\n", tapText(warning))
 	}
-	if err := out.Flush(); err != nil {
+	if _, err := io.WriteString(w, out.String()); err != nil {
 		return fmt.Errorf("write TAP report: %w", err)
 	}
 	return nil
 }
 
 // writeDiagnosis writes the YAML block of a result. JSON's texts are YAML's too.
-func writeDiagnosis(out io.Writer, r Result) {
+func writeDiagnosis(out *strings.Builder, r Result) {
 	fmt.Fprintln(out, "  ---")
 	for _, field := range [][2]string{
 		{"outcome", string(r.Outcome)}, {"severity", r.Severity.String()}, {"expected", r.Expected}, {"actual", r.Actual}, {"at", r.Source.String()},
