@@ -41,12 +41,14 @@ type equal struct {
 // there is none and another bake is about to make it, it waits. In the end
 // either there is one, or this bake holds the lease for making it.
 func (b *bake) findEqual(ctx context.Context) error {
-	if b.config.PackerForce {
-		b.ui.Say("An equal image is not looked for, because of -force")
-		return nil
-	}
 	if err := b.describe(ctx); err != nil {
 		return fmt.Errorf("find out what determines the image: %w", err)
+	}
+	if b.config.PackerForce {
+		// Neither is a lease wanted: that another bakes the same is no reason not
+		// to. The image has the key, and is the one that is found from now on.
+		b.ui.Say("An equal image is not looked for, because of -force")
+		return nil
 	}
 	e := &b.equal
 	var err error
@@ -235,7 +237,7 @@ const maxNamed = 5
 // nobody can say that the image is equal to another.
 func (b *bake) checkInputs(ctx context.Context) error {
 	e := &b.equal
-	if e.held == nil {
+	if e.key == "" {
 		return nil
 	}
 	now, err := e.inputs.Read(ctx)
@@ -255,6 +257,9 @@ func (b *bake) checkInputs(ctx context.Context) error {
 		"What the build itself writes belongs into reuse_ignore.", strings.Join(changed, ", "), more))
 	held := e.held
 	e.key, e.held = "", nil
+	if held == nil {
+		return nil
+	}
 	return held.Release(ctx)
 }
 

@@ -109,6 +109,10 @@ func (w *reuseWorld) record(t *testing.T, out outcome, outcomes ...registry.Outc
 		}
 		results = append(results, r)
 	}
+	if bake.Lease == 0 {
+		img, _, err = w.registry.Register(t.Context(), img, results...)
+		return img, err
+	}
 	img, _, err = w.registry.Finish(t.Context(), bake.Lease, img, results...)
 	return img, err
 }
@@ -188,8 +192,13 @@ func TestWhatCountsIsBakedAgain(t *testing.T) {
 			"reuse_max_age": "1h", "force_deregister": true, "reuse_ignore": []string{filepath.Join(w.template, "reports")},
 		}}, &first, "")
 	})
-	t.Run("but with -force", func(t *testing.T) {
-		w.wantReused(t, attempt{options: map[string]any{"packer_force": true}}, nil, "because of -force")
+	t.Run("but with -force, and that is what is returned then", func(t *testing.T) {
+		forced := w.wantReused(t, attempt{options: map[string]any{"packer_force": true}}, nil, "because of -force")
+		if _, err := w.record(t, forced, registry.Passed); err != nil {
+			t.Fatal(err)
+		}
+		first = forced
+		w.wantReused(t, attempt{}, &forced, "")
 	})
 	t.Run("a file", func(t *testing.T) {
 		w.put(t, "files/motd", "good evening")
