@@ -1,15 +1,10 @@
 package main
 
 import (
-	"bytes"
 	"cmp"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"os"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -197,67 +192,9 @@ passed.`,
 // readReport reads a JUnit report as test results: one, when suite names it,
 // else one for each suite of the report.
 func readReport(path, suite string) ([]registry.TestResult, error) {
-	data, err := os.ReadFile(path)
-	if err != nil {
-		return nil, err
+	results, err := junit.Results(path, suite)
+	if errors.Is(err, junit.ErrNoName) {
+		return nil, fmt.Errorf("%w; name it with --suite", err)
 	}
-	suites, err := junit.Read(bytes.NewReader(data))
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	digest := sha256.Sum256(data)
-	var results []registry.TestResult
-	for _, s := range suites {
-		name := cmp.Or(suite, s.Name)
-		if name == "" {
-			return nil, fmt.Errorf("%s: a suite of it has no name; name it with --suite", path)
-		}
-		if suite != "" && len(results) == 1 {
-			addSuite(&results[0], s)
-			continue
-		}
-		r := registry.TestResult{Suite: name, Report: hex.EncodeToString(digest[:])}
-		addSuite(&r, s)
-		results = append(results, r)
-	}
-	now := time.Now()
-	for i := range results {
-		r := &results[i]
-		if r.StartedAt.IsZero() {
-			r.StartedAt = now
-		}
-		switch {
-		case r.Counts.Failed > 0:
-			r.Outcome = registry.Failed
-		case r.Counts.Errors > 0:
-			r.Outcome = registry.Errored
-		case r.Counts.Passed == 0:
-			return nil, fmt.Errorf("%s: all tests of suite %s were skipped: there is nothing to record", path, r.Suite)
-		default:
-			r.Outcome = registry.Passed
-		}
-	}
-	return results, nil
-}
-
-// addSuite adds the tests of s to r.
-func addSuite(r *registry.TestResult, s junit.Suite) {
-	if r.StartedAt.IsZero() || !s.Started.IsZero() && s.Started.Before(r.StartedAt) {
-		r.StartedAt = s.Started
-	}
-	r.Seconds += s.Seconds
-	for _, c := range s.Cases {
-		switch c.Outcome {
-		case junit.Passed:
-			r.Counts.Passed++
-		case junit.Skipped:
-			r.Counts.Skipped++
-		case junit.Failed:
-			r.Counts.Failed++
-			r.Problems = append(r.Problems, registry.Problem{Check: c.Name, Outcome: registry.Failed, Message: c.Message})
-		case junit.Errored:
-			r.Counts.Errors++
-			r.Problems = append(r.Problems, registry.Problem{Check: c.Name, Outcome: registry.Errored, Message: c.Message})
-		}
-	}
+	return results, err
 }
