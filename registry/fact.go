@@ -123,6 +123,12 @@ type Mark struct {
 	Artifact Ref `json:"artifact,omitzero"`
 }
 
+// counts reports whether m has begun to count. One that is not scheduled counts
+// at once, also where the clock is behind that of who made it.
+func (m Mark) counts(now time.Time) bool {
+	return !m.EffectiveAt.After(now) || !m.EffectiveAt.After(m.At)
+}
+
 func (m Mark) validate() error {
 	var errs []error
 	if !slices.Contains(MarkKinds(), m.Kind) {

@@ -155,6 +155,15 @@ func (l *loader) prefetch(ctx context.Context, images ...Image) error {
 	return nil
 }
 
+// seen returns the revisions of the facts of images that were prefetched.
+func (l *loader) seen(images ...Image) map[string]int64 {
+	revisions := map[string]int64{}
+	for _, img := range images {
+		revisions[img.ID] = l.facts[img.ID].Revision
+	}
+	return revisions
+}
+
 // children yields the images that were baked from img, newest first, each once.
 func (l *loader) children(ctx context.Context, img Image) ([]Image, error) {
 	filters := []Filter{{Parent: img.ID}}

@@ -350,8 +350,8 @@ func detail(what, why string) string {
 // exist; reason may be empty.
 //
 // It refuses an image that is not tested and usable. It returns ErrConflict
-// when the channel was moved in between, and ErrNotFound when there is no such
-// image.
+// when in between the channel was moved, or anything was recorded about the image
+// or an ancestor, and ErrNotFound when there is no such image.
 func (r *Registry) Promote(ctx context.Context, image, channel string, revision int64, reason string) (Channel, error) {
 	wrap := func(err error) error { return fmt.Errorf("promote %s to %s: %w", image, channel, err) }
 
@@ -384,6 +384,8 @@ func (r *Registry) Promote(ctx context.Context, image, channel string, revision 
 		return Channel{}, wrap(err)
 	}
 	err = r.store.Commit(ctx, Change{
+		// A test that fails, or a revocation, while this is decided, decides.
+		Seen:    load.seen(append([]Image{img}, view.Lineage.Ancestors...)...),
 		Channel: &head, Marks: []Mark{mark}, Events: []Event{r.event(OpPromote, img.ID, detail(channel, reason))},
 	})
 	if err != nil {

@@ -123,7 +123,7 @@ func derive(img recorded, ancestors []recorded, now time.Time) State {
 			}
 		}
 		for _, m := range standing(one.Marks, MarkRevoked) {
-			if m.EffectiveAt.After(now) && (state.RevokeAt.IsZero() || m.EffectiveAt.Before(state.RevokeAt)) {
+			if !m.counts(now) && (state.RevokeAt.IsZero() || m.EffectiveAt.Before(state.RevokeAt)) {
 				state.RevokeAt = m.EffectiveAt
 			}
 		}
@@ -165,7 +165,7 @@ func retired(img recorded, now time.Time) (gone []Ref, mark *Mark) {
 	var whole []Mark
 	for _, m := range standing(img.Marks, MarkRetired) {
 		switch {
-		case m.EffectiveAt.After(now):
+		case !m.counts(now):
 		case m.Artifact == Ref{}:
 			whole = append(whole, m)
 		case !slices.Contains(gone, m.Artifact):
@@ -227,7 +227,7 @@ func standing(marks []Mark, kind MarkKind) []Mark {
 func effective(marks []Mark, kind MarkKind, now time.Time) *Mark {
 	var found *Mark
 	for _, m := range standing(marks, kind) {
-		if !m.EffectiveAt.After(now) && (found == nil || m.EffectiveAt.Before(found.EffectiveAt)) {
+		if m.counts(now) && (found == nil || m.EffectiveAt.Before(found.EffectiveAt)) {
 			found = &m
 		}
 	}

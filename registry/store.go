@@ -73,7 +73,8 @@ type Store interface {
 	// the stored one (1 for a channel that does not exist), and when a lease's
 	// is not, ErrNotFound when a
 	// result, a mark or a channel is of an image that is not recorded, or an
-	// image has packages that are not. Results, marks and events whose id is
+	// image has packages that are not. It returns ErrConflict, too, when an
+	// image of c.Seen has other facts than then. Results, marks and events whose id is
 	// recorded already are left as they are, without an error: they were sent
 	// again. So is a list of packages whose digest is.
 	Commit(ctx context.Context, c Change) error
@@ -109,6 +110,10 @@ type Store interface {
 
 // Change is what is stored in one go.
 type Change struct {
+	// Seen are the facts that the change was decided on: by the id of an image,
+	// their revision as [Facts] had it.
+	Seen map[string]int64
+
 	Packages *PackageList // kept once, under its digest
 	Image    *Image       // a new image; nil for none
 	Results  []TestResult
@@ -145,4 +150,8 @@ type Facts struct {
 	Results  []TestResult
 	Marks    []Mark
 	Channels []Channel // that it is the head of
+
+	// Revision is another one whenever results or marks have been added; 0 when
+	// there are none.
+	Revision int64
 }

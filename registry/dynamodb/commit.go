@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"strconv"
@@ -27,10 +28,11 @@ const packSize = 256 << 10
 // Commit implements [registry.Store]. A change of more than about 80 results and
 // marks cannot be stored at once; it is refused with [registry.ErrUnsupported].
 func (s *Store) Commit(ctx context.Context, c registry.Change) error {
-	t := &transaction{table: s.place.Table, wanted: map[string]bool{}}
+	t := &transaction{table: s.place.Table, images: map[string]*touched{}}
 	if err := s.compose(ctx, t, c); err != nil {
 		return s.wrap("record in", err)
 	}
+	t.touch()
 	return s.wrap("record in", s.send(ctx, t))
 }
 
@@ -39,9 +41,17 @@ func (s *Store) Commit(ctx context.Context, c registry.Change) error {
 type transaction struct {
 	table  string
 	items  []types.TransactWriteItem
-	broken []error         // by item: what its condition stands for
-	wanted map[string]bool // images that are checked, or made here
-	lists  []string        // digests of the lists of packages that are made here
+	broken []error             // by item: what its condition stands for
+	images map[string]*touched // the items of images
+	lists  []string            // digests of the lists of packages that are made here
+}
+
+// touched is what a transaction does to the item of an image: there can be one
+// operation only on an item.
+type touched struct {
+	record string // of an image that is made here
+	facts  int    // that are added
+	seen   *int64 // revision that its facts must have
 }
 
 func (t *transaction) add(item types.TransactWriteItem, broken error) {
@@ -71,14 +81,52 @@ func (t *transaction) append(k key, record string) {
 }
 
 // want makes the transaction fail when an image does not exist.
-func (t *transaction) want(image string) {
-	if t.wanted[image] {
-		return
+func (t *transaction) want(image string) *touched {
+	if t.images[image] == nil {
+		t.images[image] = &touched{}
 	}
-	t.wanted[image] = true
-	t.add(types.TransactWriteItem{ConditionCheck: &types.ConditionCheck{
-		TableName: &t.table, Key: imageKey(image).item(), ConditionExpression: aws.String("attribute_exists(pk)"),
-	}}, fmt.Errorf("image %s: %w", image, registry.ErrNotFound))
+	return t.images[image]
+}
+
+// touch writes what is done to the items of images, before all else: what does
+// not exist is the first thing to know. Their attribute facts grows with every
+// fact that is sent.
+func (t *transaction) touch() {
+	items, broken := t.items, t.broken
+	t.items, t.broken = nil, nil
+	number := func(n int64) types.AttributeValue {
+		return &types.AttributeValueMemberN{Value: strconv.FormatInt(n, 10)}
+	}
+	for _, id := range slices.Sorted(maps.Keys(t.images)) {
+		image := t.images[id]
+		if image.record != "" {
+			i := imageKey(id).with(image.record)
+			i["facts"] = number(int64(image.facts))
+			t.put(i, absent, nil, fmt.Errorf("image %s %w", id, registry.ErrExists))
+			continue
+		}
+		condition, why := "attribute_exists(pk)", fmt.Errorf("image %s: %w", id, registry.ErrNotFound)
+		names, values := map[string]string{}, item{}
+		if image.seen != nil {
+			condition, why = "#facts = :seen", fmt.Errorf("what is recorded about image %s: %w", id, registry.ErrConflict)
+			names["#facts"], values[":seen"] = "facts", number(*image.seen)
+		}
+		if image.facts == 0 {
+			check := &types.ConditionCheck{TableName: &t.table, Key: imageKey(id).item(), ConditionExpression: &condition}
+			if image.seen != nil {
+				check.ExpressionAttributeNames, check.ExpressionAttributeValues = names, values
+			}
+			t.add(types.TransactWriteItem{ConditionCheck: check}, why)
+			continue
+		}
+		names["#facts"], values[":more"] = "facts", number(int64(image.facts))
+		t.add(types.TransactWriteItem{Update: &types.Update{
+			TableName: &t.table, Key: imageKey(id).item(), ConditionExpression: &condition,
+			UpdateExpression:         aws.String("ADD #facts :more"),
+			ExpressionAttributeNames: names, ExpressionAttributeValues: values,
+		}}, why)
+	}
+	t.items, t.broken = append(t.items, items...), append(t.broken, broken...)
 }
 
 func (s *Store) compose(ctx context.Context, t *transaction, c registry.Change) error {
@@ -91,6 +139,9 @@ func (s *Store) compose(ctx context.Context, t *transaction, c registry.Change) 
 		if err := t.image(*c.Image); err != nil {
 			return err
 		}
+	}
+	for image, revision := range c.Seen {
+		t.want(image).seen = &revision
 	}
 	for _, r := range c.Results {
 		if err := t.fact(r.Image, "result", r.ID, r); err != nil {
@@ -120,9 +171,8 @@ func (t *transaction) image(img registry.Image) error {
 	if err != nil {
 		return err
 	}
-	t.wanted[img.ID] = true
+	t.want(img.ID).record = record
 	t.wantPackages(img.Packages)
-	t.put(imageKey(img.ID).with(record), absent, nil, fmt.Errorf("image %s %w", img.ID, registry.ErrExists))
 	for _, a := range img.Artifacts {
 		i := artifactKey(a.Ref).item()
 		i["image"] = text(img.ID)
@@ -141,7 +191,7 @@ func (t *transaction) fact(image, kind, id string, fact any) error {
 	if err != nil {
 		return err
 	}
-	t.want(image)
+	t.want(image).facts++
 	t.append(factKey(image, kind, id), record)
 	return nil
 }

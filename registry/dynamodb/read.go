@@ -9,6 +9,7 @@ import (
 	"iter"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -72,6 +73,15 @@ func decode[T any](i item) (record T, err error) {
 		return record, fmt.Errorf("the record of %s %s cannot be read: %w", attribute(i, "pk"), attribute(i, "sk"), err)
 	}
 	return record, nil
+}
+
+// number returns the whole number of an attribute, 0 for none.
+func number(i item, name string) (int64, error) {
+	n, ok := i[name].(*types.AttributeValueMemberN)
+	if !ok {
+		return 0, nil
+	}
+	return strconv.ParseInt(n.Value, 10, 64)
 }
 
 // attribute returns the text of an attribute, "" for none.
@@ -236,11 +246,20 @@ func (s *Store) Facts(ctx context.Context, ids ...string) (map[string]registry.F
 
 func (s *Store) factsOf(ctx context.Context, id string) (registry.Facts, error) {
 	var f registry.Facts
-	for items, err := range s.query(ctx, imageKey(id).pk, factPrefix, true, nextPages) {
+	// Backwards, from the item of the image to the facts: one that comes while
+	// they are read is not in the revision.
+	for items, err := range s.query(ctx, imageKey(id).pk, "", false, nextPages) {
 		if err != nil {
 			return f, err
 		}
 		for _, i := range items {
+			if attribute(i, "sk") == imageKey(id).sk {
+				f.Revision, err = number(i, "facts")
+				if err != nil {
+					return f, err
+				}
+				continue
+			}
 			kind, _, _ := strings.Cut(strings.TrimPrefix(attribute(i, "sk"), factPrefix), "#")
 			switch kind {
 			case "result":
@@ -257,6 +276,8 @@ func (s *Store) factsOf(ctx context.Context, id string) (registry.Facts, error) 
 			}
 		}
 	}
+	slices.Reverse(f.Results)
+	slices.Reverse(f.Marks)
 	slices.SortFunc(f.Channels, func(a, b registry.Channel) int { return cmp.Compare(a.Name, b.Name) })
 	return f, nil
 }

@@ -34,6 +34,8 @@ func (s *Store) commit(ctx context.Context, c registry.Change) error {
 		}
 		return unsupported("channel %s of %s: nobody could tell who has moved it first; use a registry in SQLite or DynamoDB",
 			c.Channel.Name, c.Channel.Line)
+	case len(c.Seen) > 0:
+		return unsupported("a change on the condition that nothing else was recorded; use a registry in SQLite or DynamoDB")
 	case c.Lease != nil:
 		return unsupported("a lease: nobody could tell who has it; use a registry in SQLite or DynamoDB")
 	case c.Packages != nil:

@@ -110,6 +110,16 @@ func refusedWhole(t *testing.T, s registry.Store) {
 	}
 }
 
+func seenRefused(t *testing.T, s registry.Store) {
+	img := image(1)
+	commitImages(t, s, img)
+	err := s.Commit(t.Context(), registry.Change{Seen: map[string]int64{img.ID: 0}, Marks: []registry.Mark{mark(1, img)}})
+	wantError(t, "Commit", err, registry.ErrUnsupported)
+	if got, err := s.Facts(t.Context(), img.ID); err != nil || len(got) != 0 {
+		t.Errorf("facts = %v, %v; want none", got, err)
+	}
+}
+
 func noHistory(t *testing.T, s registry.Store) {
 	one := image(1)
 	commitImages(t, s, one)

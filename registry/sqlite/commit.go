@@ -23,6 +23,11 @@ func (s *Store) Commit(ctx context.Context, c registry.Change) error {
 }
 
 func write(ctx context.Context, tx *sql.Tx, c registry.Change) error {
+	for image, revision := range c.Seen {
+		if err := wantSeen(ctx, tx, image, revision); err != nil {
+			return err
+		}
+	}
 	if c.Packages != nil {
 		if err := putPackages(ctx, tx, *c.Packages); err != nil {
 			return fmt.Errorf("packages: %w", err)
@@ -146,6 +151,18 @@ func moveChannel(ctx context.Context, tx *sql.Tx, c registry.Channel) error {
 	_, err = tx.ExecContext(ctx, `INSERT INTO channels (line, name, image, revision, record) VALUES (?, ?, ?, ?, ?)
 		ON CONFLICT (line, name) DO UPDATE SET image = excluded.image, revision = excluded.revision, record = excluded.record`,
 		line, c.Name, c.Image, c.Revision, record)
+	return err
+}
+
+// wantSeen returns registry.ErrConflict when the facts of an image are at another
+// revision: there are never fewer of them.
+func wantSeen(ctx context.Context, tx *sql.Tx, image string, revision int64) error {
+	var now int64
+	err := tx.QueryRowContext(ctx, `SELECT (SELECT count(*) FROM results WHERE image = ?1) + (SELECT count(*) FROM marks WHERE image = ?1)`,
+		image).Scan(&now)
+	if err == nil && now != revision {
+		return fmt.Errorf("what is recorded about image %s: %w", image, registry.ErrConflict)
+	}
 	return err
 }
 

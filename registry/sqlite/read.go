@@ -179,6 +179,7 @@ func (s *Store) Facts(ctx context.Context, ids ...string) (map[string]registry.F
 		if err != nil {
 			return nil, s.wrap("read "+kind+" "+id, err)
 		}
+		f.Revision = int64(len(f.Results) + len(f.Marks))
 		facts[image] = f
 	}
 	return facts, s.wrap("read facts", rows.Err())
