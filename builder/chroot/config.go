@@ -179,8 +179,9 @@ type Config struct {
 	// The device name to attach the volume under, such as `/dev/sdf`. Without
 	// it a free name is chosen.
 	DevicePath string `mapstructure:"device_path" required:"false"`
-	// The block device of the attached volume. Without it the device is found
-	// by the volume's id.
+	// The block device of the attached volume, with or without the `p` that
+	// comes before the number of a partition. Without it the device is found by
+	// the volume's id.
 	NVMEDevicePath string `mapstructure:"nvme_device_path" required:"false"`
 	// The partition to mount: its number, `0` for a file system without
 	// partitions, its label, or its UUID. Without it the root is found by
@@ -193,7 +194,8 @@ type Config struct {
 	// Available as `build.MountPath`.
 	MountPath string `mapstructure:"mount_path" required:"false"`
 	// Commands of the host that run before the mount, with `{{.Device}}` for
-	// the block device.
+	// the block device: the name that it was attached under where the host has
+	// it, so that `{{.Device}}1` is its first partition.
 	PreMountCommands []string `mapstructure:"pre_mount_commands" required:"false"`
 	// Commands of the host that run after the mount, with `{{.Device}}` and
 	// `{{.MountPath}}`.

@@ -25,13 +25,13 @@ type hostCommand struct {
 }
 
 func (b *bake) mountRoot(ctx context.Context) error {
-	if err := b.hostCommands(ctx, "pre_mount_commands", b.config.PreMountCommands, hostCommand{Device: b.device}); err != nil {
+	if err := b.hostCommands(ctx, "pre_mount_commands", b.config.PreMountCommands, hostCommand{Device: b.deviceName()}); err != nil {
 		return err
 	}
 	target := filepath.Join(mountParent, strings.ToLower(b.id))
 	if b.config.MountPath != "" {
 		var err error
-		target, err = b.renderHost("mount_path", b.config.MountPath, hostCommand{Device: filepath.Base(b.device)})
+		target, err = b.renderHost("mount_path", b.config.MountPath, hostCommand{Device: filepath.Base(b.deviceName())})
 		if err != nil {
 			return err
 		}
@@ -48,7 +48,7 @@ func (b *bake) mountRoot(ctx context.Context) error {
 	}
 	b.mounted = mounted
 	b.put(map[string]string{"MountPath": target})
-	return b.hostCommands(ctx, "post_mount_commands", b.config.PostMountCommands, hostCommand{Device: b.device, MountPath: target})
+	return b.hostCommands(ctx, "post_mount_commands", b.config.PostMountCommands, hostCommand{Device: b.deviceName(), MountPath: target})
 }
 
 // unmountRoot unmounts the root and whatever was mounted below it.

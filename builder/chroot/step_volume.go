@@ -85,7 +85,7 @@ func (b *bake) attachVolume(ctx context.Context) error {
 	if err := b.client.WaitVolumeAttached(ctx, b.volume.id); err != nil {
 		return err
 	}
-	if b.device = b.config.NVMEDevicePath; b.device == "" {
+	if b.device = wholeDisk(b.config.NVMEDevicePath); b.device == "" {
 		b.device, err = volume.FindDevice(ctx, b.volume.id, b.attachedAs)
 	}
 	if err != nil {
@@ -94,6 +94,33 @@ func (b *bake) attachVolume(ctx context.Context) error {
 	b.put(map[string]string{"Device": b.device})
 	b.ui.Say("Device: " + b.device)
 	return nil
+}
+
+// wholeDisk is the disk of an nvme_device_path: amazon-chroot, which puts the
+// number of the partition behind it, wants it to end in p.
+func wholeDisk(path string) string {
+	disk, partitioned := strings.CutSuffix(path, "p")
+	if _, err := os.Stat(path); err == nil || !partitioned {
+		return path
+	}
+	return disk
+}
+
+// deviceName is what host commands call the device: the name that it was
+// attached under where the host has it, to which commands that were written for
+// amazon-chroot add the number of a partition, else the device itself.
+func (b *bake) deviceName() string {
+	device, err := os.Stat(b.device)
+	if err != nil {
+		return b.device
+	}
+	letters := strings.TrimPrefix(strings.TrimPrefix(b.attachedAs, "/dev/sd"), "/dev/xvd")
+	for _, name := range []string{"/dev/xvd" + letters, "/dev/sd" + letters} {
+		if other, err := os.Stat(name); err == nil && os.SameFile(device, other) {
+			return name
+		}
+	}
+	return b.device
 }
 
 func (b *bake) lockDevices(ctx context.Context) (unlock func() error, err error) {
