@@ -219,10 +219,10 @@ func newPlan(o options, counts []int) plan {
 func (p plan) takes() time.Duration {
 	var seconds int
 	for _, i := range p {
-		switch {
-		case i.builder == bakery:
+		switch i.builder {
+		case bakery:
 			seconds += 80 + 3*i.atOnce
-		case i.builder == peerQuick:
+		case peerQuick:
 			seconds += 85
 		default:
 			seconds += 110 + 22*i.atOnce

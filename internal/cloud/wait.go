@@ -52,7 +52,7 @@ func (c *Client) await(ctx context.Context, w waiting, see look) error {
 	pacing := c.pacing(w.after)
 	reported := begin
 	for attempt, state := 1, "just begun"; ; attempt++ {
-		if attempt > 1 || !w.answered {
+		if attempt > 1 || !w.answered || c.cfg.Polling.Delay > 0 {
 			looked := time.Since(begin)
 			var done bool
 			var err error

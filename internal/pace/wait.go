@@ -20,6 +20,10 @@ const (
 	close     = 100 * time.Millisecond
 	closePart = 0.005
 
+	// A stretch of time that is this many times as long as one that counts as
+	// nothing is looked at more than once.
+	little = 8
+
 	// long is a wait in which it pays to look half-way whether it has become
 	// much shorter.
 	long = 10 * time.Second
@@ -55,16 +59,27 @@ func (m *Memory) Begin(kind string) *Wait {
 	for _, t := range list {
 		w.known = append(w.known, duration(t.By))
 	}
-	// Where it is not known well when the last one was done, look in between.
-	if lower, upper := w.newest.lower(), duration(w.newest.By); !near(lower, upper) {
-		w.known = append(w.known, (lower+upper)/2)
-	}
+	w.known = append(w.known, w.newest.between()...)
 	slices.Sort(w.known)
 	w.known = merge(w.known)
 	if w.known[0] > long {
 		w.half = w.known[0] / 2
 	}
 	return w
+}
+
+// between are looks where it is not known well when it was done: one in the
+// middle, or three when little is known.
+func (t took) between() []time.Duration {
+	lower, upper := t.lower(), duration(t.By)
+	if near(lower, upper) {
+		return nil
+	}
+	middle := (lower + upper) / 2
+	if near(upper-(upper-lower)/little, upper) {
+		return []time.Duration{middle}
+	}
+	return []time.Duration{(lower + middle) / 2, middle, (middle + upper) / 2}
 }
 
 // merge leaves the last of times that are near each other.
