@@ -104,8 +104,10 @@ func (in *modifyImageAttributeInput) change() (func(*image) error, error) {
 			return nil
 		})
 	case in.Attribute == "launchPermission" || in.Attribute == "":
-		// With the long form of the parameters the attribute is named beside it.
-		if in.LaunchPermission != nil && len(flat) == 0 {
+		// With the long form of the parameters the attribute may be named beside
+		// it. Packer's amazon plugin repeats whom it adds in the short form,
+		// without saying what to do, which EC2 accepts.
+		if in.LaunchPermission != nil && in.OperationType == "" {
 			break
 		}
 		switch in.OperationType {

@@ -36,6 +36,7 @@ func (c *Cloud) modifySnapshotAttribute(q *call, in *modifySnapshotAttributeInpu
 	}
 	switch {
 	case len(flat) == 0:
+	case in.OperationType == "" && in.CreateVolumePermission != nil: // said twice, as for images
 	case in.OperationType == "add":
 		add = append(add, flat...)
 	case in.OperationType == "remove":
