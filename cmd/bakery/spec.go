@@ -19,7 +19,7 @@ func newSpecCommand() *cobra.Command {
 		Args:  noSuchCommand,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newSpecCheckCommand(), newSpecRunCommand())
+	cmd.AddCommand(newSpecCheckCommand(), newSpecRunCommand(), newSpecLearnCommand())
 	return cmd
 }
 
@@ -186,24 +186,33 @@ type specRun struct {
 	format   outputFormat
 }
 
-// run checks the image and reports what was found.
-func (o specRun) run(cmd *cobra.Command, files []string) (err error) {
+// valid says what is wrong with the options that name an image.
+func (o specRun) valid() error {
 	if (o.root != "") == o.here {
 		return usageError{errors.New("say what to check: --root DIR or --here, one of the two")}
 	}
-	if o.root != "" && o.mode == check.Booted {
+	if o.root == "" {
+		return nil
+	}
+	if o.mode == check.Booted {
 		return usageError{errors.New("--mode booted is wrong with --root: nothing of a mounted image runs; use --here on the booted system")}
+	}
+	if st, err := os.Stat(o.root); err != nil {
+		return usageError{fmt.Errorf("--root: %w", err)}
+	} else if !st.IsDir() {
+		return usageError{fmt.Errorf("--root %q is not a folder; mount the disk and name where", o.root)}
+	}
+	return nil
+}
+
+// run checks the image and reports what was found.
+func (o specRun) run(cmd *cobra.Command, files []string) (err error) {
+	if err := o.valid(); err != nil {
+		return err
 	}
 	plan, errs := compileSuites(files, o.vars, o.mode)
 	if len(errs) > 0 {
 		return usageError{errors.Join(errs...)}
-	}
-	if o.root != "" {
-		if st, err := os.Stat(o.root); err != nil {
-			return usageError{fmt.Errorf("--root: %w", err)}
-		} else if !st.IsDir() {
-			return usageError{fmt.Errorf("--root %q is not a folder; mount the disk and name where", o.root)}
-		}
 	}
 	ctx := cmd.Context()
 	shell, leave, err := o.enter(ctx)

@@ -164,7 +164,11 @@ func (r *Report) chooseMode(ctx context.Context, t Target) error {
 
 // read runs the script and gathers what it prints.
 func read(ctx context.Context, p *Plan, t Target, mode Mode, wanted func(*Assertion) bool) (*facts, error) {
-	n := p.needsOf(mode, wanted)
+	return readNeeds(ctx, t, mode, p.needsOf(mode, wanted))
+}
+
+// readNeeds reads what n asks for.
+func readNeeds(ctx context.Context, t Target, mode Mode, n *needs) (*facts, error) {
 	n.cover(t.Covered)
 	timeout := scriptTimeout
 	for _, cmd := range n.commands {
