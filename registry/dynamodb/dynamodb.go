@@ -264,7 +264,7 @@ func explain(err error) error {
 		case "AccessDeniedException":
 			return fmt.Errorf("these credentials may not do that: %w", err)
 		case "UnrecognizedClientException", "InvalidSignatureException", "ExpiredTokenException":
-			return fmt.Errorf("the credentials are not valid: %w", err)
+			return fmt.Errorf("the credentials are not valid, or the clock of this machine is wrong: %w", err)
 		}
 		return err
 	}

@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
@@ -168,6 +171,43 @@ func TestUnreachable(t *testing.T) {
 	_, err := Open(ctx, place)
 	if err == nil || !strings.Contains(err.Error(), "it cannot be reached") || !strings.Contains(err.Error(), place.Table) {
 		t.Errorf("error is %v", err)
+	}
+}
+
+// answering returns the place of a table whose service refuses all calls with the
+// given error.
+func answering(t *testing.T, code string) Place {
+	t.Helper()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/x-amz-json-1.0")
+		w.WriteHeader(http.StatusBadRequest)
+		_, _ = fmt.Fprintf(w, `{"__type":"com.amazonaws.dynamodb.v20120810#%s","message":"no"}`, code)
+	}))
+	t.Cleanup(server.Close)
+	for name, value := range map[string]string{
+		"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_CONFIG_FILE": os.DevNull,
+		"AWS_SHARED_CREDENTIALS_FILE": os.DevNull, "AWS_PROFILE": "",
+	} {
+		t.Setenv(name, value)
+	}
+	return Place{Table: "images", Region: "eu-west-1", Endpoint: server.URL}
+}
+
+func TestRefusalsAreExplained(t *testing.T) {
+	for code, want := range map[string]string{
+		"AccessDeniedException":       "these credentials may not do that",
+		"UnrecognizedClientException": "the credentials are not valid",
+		"ExpiredTokenException":       "the credentials are not valid",
+		// What a clock that is wrong by minutes gets.
+		"InvalidSignatureException": "or the clock of this machine is wrong",
+		"ResourceNotFoundException": "'bakery registry init' makes one",
+	} {
+		t.Run(code, func(t *testing.T) {
+			_, err := Open(t.Context(), answering(t, code))
+			if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "dynamodb://images") {
+				t.Errorf("error is %v, want one with %q and the registry", err, want)
+			}
+		})
 	}
 }
 

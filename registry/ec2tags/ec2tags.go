@@ -157,10 +157,10 @@ func WithTransport(transport http.RoundTripper, closing func() error) Option {
 }
 
 // A throttled or broken call is made this often, with at most this long between
-// two: EC2 throttles tag calls readily.
+// two: an EC2 that cannot be reached shall be known within seconds.
 const (
-	maxAttempts = 8
-	maxBackoff  = 5 * time.Second
+	maxAttempts = 6
+	maxBackoff  = 2 * time.Second
 )
 
 // Open opens the registry in the tags of images, with the credentials that AWS's

@@ -4,6 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/http"
+	"net/http/httptest"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -240,6 +243,50 @@ func TestWildcardsAreTakenAsTheyAre(t *testing.T) {
 	if diff := cmp.Diff([]string{"*"}, found); diff != "" {
 		t.Errorf("images (-want +got):\n%s", diff)
 	}
+}
+
+// TestRefusalsAreExplained asks an EC2 that refuses, and one that is not there.
+func TestRefusalsAreExplained(t *testing.T) {
+	for name, value := range map[string]string{
+		"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_CONFIG_FILE": os.DevNull,
+		"AWS_SHARED_CREDENTIALS_FILE": os.DevNull, "AWS_PROFILE": "",
+	} {
+		t.Setenv(name, value)
+	}
+	for code, want := range map[string]string{
+		"UnauthorizedOperation": "it needs ec2:DescribeImages, CreateTags and DeleteTags",
+		"AuthFailure":           "the credentials are not valid, or the clock",
+		"TagLimitExceeded":      "the image has 50 tags",
+	} {
+		t.Run(code, func(t *testing.T) {
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				w.WriteHeader(http.StatusForbidden)
+				_, _ = fmt.Fprintf(w, `<Response><Errors><Error><Code>%s</Code><Message>no</Message></Error></Errors><RequestID>r</RequestID></Response>`, code)
+			}))
+			defer server.Close()
+			s, err := Open(t.Context(), Place{Cloud: AWS, Regions: []string{"eu-west-1"}, Endpoint: server.URL})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer s.Close()
+			_, err = s.Image(t.Context(), "01J")
+			if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "ec2tags://?region=eu-west-1") {
+				t.Errorf("error is %v, want one with %q and the registry", err, want)
+			}
+		})
+	}
+	t.Run("nobody answers", func(t *testing.T) {
+		s, err := Open(t.Context(), Place{Cloud: AWS, Regions: []string{"eu-west-1"}, Endpoint: "http://127.0.0.1:1"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close()
+		for _, err := range s.Images(t.Context(), registry.Filter{}) {
+			if err == nil || !strings.Contains(err.Error(), "EC2 cannot be reached") {
+				t.Errorf("error is %v", err)
+			}
+		}
+	})
 }
 
 func FuzzParseTags(f *testing.F) {

@@ -178,7 +178,13 @@ func explain(err error) error {
 	if e.Code() == lib.SQLITE_IOERR_SHORT_READ {
 		return fmt.Errorf("the file is damaged, it ends too early; bring it back from a backup: %w", err)
 	}
+	switch e.Code() {
+	case lib.SQLITE_IOERR_SHMSIZE, lib.SQLITE_IOERR_SHMMAP:
+		return fmt.Errorf("there is no room for the file beside it that processes share; the disk is full: %w", err)
+	}
 	switch primary(e) {
+	case lib.SQLITE_CANTOPEN:
+		return fmt.Errorf("this user has no permission to write it and its folder, or the disk is read-only; even reading writes beside it: %w", err)
 	case lib.SQLITE_NOTADB:
 		return fmt.Errorf("it is no SQLite database: %w", err)
 	case lib.SQLITE_CORRUPT:
