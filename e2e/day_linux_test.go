@@ -26,10 +26,15 @@ variable "ancestor" {
 variable "channel" {
   default = null
 }
+variable "packages" {
+  type    = list(string)
+  default = null
+}
 
 data "bakery-ancestor" "it" {
   application = var.ancestor != "" ? var.ancestor : "none"
   channel     = var.channel
+  packages    = var.packages
   on_empty    = var.source != "" ? "null" : "error"
 }
 
@@ -54,6 +59,7 @@ build {
     application = var.application
     version     = var.version
     layer       = var.layer
+    sbom        = "bill.cdx.json"
   }
 }
 `
@@ -191,6 +197,38 @@ func TestRegistryDay(t *testing.T) {
 	if got := d.outdated(t); len(got) > 0 {
 		t.Errorf("outdated are %v, want none", got)
 	}
+
+	t.Run("what is installed is known", func(t *testing.T) {
+		shop := d.ami(t, "shop", "1")
+		var list struct {
+			Distro   string `json:"distro"`
+			Packages []struct {
+				Type string `json:"type"`
+				Name string `json:"name"`
+			} `json:"packages"`
+		}
+		w.json(t, &list, "images", "packages", shop, "--output", "json")
+		if n := len(list.Packages); list.Distro != "debian" || n < 50 || list.Packages[0].Type != "deb" {
+			t.Errorf("%d packages of %s are recorded", n, list.Distro)
+		}
+		w.must(t, ".", w.bakery, "images", "query", "application=base&package=libc6 >= 2.36&package=!telnetd")
+		if r := w.run(t, ".", w.bakery, "images", "query", "application=base&package=libc6 < 2.36"); r.code != 1 || !strings.Contains(r.out, "package libc6 is ") {
+			t.Errorf("query for an older package: exit status %d", r.code)
+		}
+		bill := w.must(t, ".", w.bakery, "images", "sbom", shop)
+		if !strings.Contains(bill, `"purl": "pkg:deb/debian/libc6@`) {
+			t.Error("libc6 is not in the bill of materials")
+		}
+		diff := w.must(t, ".", w.bakery, "images", "diff", shop, "--files")
+		for _, want := range []string{"packages: no difference", `"/etc/baked"`} {
+			if !strings.Contains(diff, want) {
+				t.Errorf("the difference from its ancestor lacks %q", want)
+			}
+		}
+		d.refused(t, func() result {
+			return d.bake(t, "shop", "2", "application", append(onStable, `packages=["libc6 >= 99"]`)...)
+		}, "not >= 99")
+	})
 
 	t.Run("the base is revoked", func(t *testing.T) {
 		dry := w.must(t, ".", w.bakery, "revoke", base, "--dry-run")
