@@ -19,8 +19,7 @@ const imageType = "aws:ec2:image"
 // holds, or ErrNotFound when there is no such parameter.
 func (c *Client) ImageParameter(ctx context.Context, name string) (string, error) {
 	out, err := c.parameters().GetParameter(ctx, &ssm.GetParameterInput{Name: &name})
-	var missing *types.ParameterNotFound
-	if errors.As(err, &missing) {
+	if _, missing := errors.AsType[*types.ParameterNotFound](err); missing {
 		return "", fmt.Errorf("parameter %s: %w", name, ErrNotFound)
 	}
 	if err != nil {
@@ -42,8 +41,7 @@ func (c *Client) PutImageParameter(ctx context.Context, name, image string) erro
 // exist is no error.
 func (c *Client) DeleteParameter(ctx context.Context, name string) error {
 	_, err := c.parameters().DeleteParameter(ctx, &ssm.DeleteParameterInput{Name: &name})
-	var missing *types.ParameterNotFound
-	if errors.As(err, &missing) {
+	if _, missing := errors.AsType[*types.ParameterNotFound](err); missing {
 		return nil
 	}
 	return apiError("DeleteParameter", name, err)

@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -64,10 +65,25 @@ type Config struct {
 	// nothing is registered.
 	SBOM string `mapstructure:"sbom" required:"false"`
 
+	// JUnit reports to record as test results, beside those of bakery-spec: of a
+	// job that has launched the image, for example. A suite of a report is a suite
+	// of the image. See [Tests of other tools](#tests-of-other-tools).
+	JUnit []string `mapstructure:"junit" required:"false"`
+	// Write a file of [properties](#properties) for the jobs that come after this
+	// build, in the form that Jenkins reads.
+	Properties string `mapstructure:"properties" required:"false"`
+	// A parameter of AWS Systems Manager to hold the id of the image, in each of
+	// its regions, such as `/images/shop/latest`. Launch templates refer to it as
+	// `resolve:ssm:/images/shop/latest`. See [Parameters](#parameters).
+	SSMParameter string `mapstructure:"ssm_parameter" required:"false"`
+
 	// Write [tags](#tags) to the image and its snapshots, in every region.
 	// Defaults to `true` in the clouds `aws` and `local`; images elsewhere get
 	// none.
 	WriteTags config.Trilean `mapstructure:"write_tags" required:"false"`
+	// In whose words the tags are: any of `bakery`, `aminator` and `pinterest`.
+	// Defaults to `["bakery"]`.
+	TagStyles []string `mapstructure:"tag_styles" required:"false"`
 
 	// The registry to register in: `sqlite:PATH`,
 	// `dynamodb://TABLE?region=REGION` or `ec2tags://?region=REGION`. Defaults to the environment variable
@@ -76,6 +92,13 @@ type Config struct {
 	// made when it does not exist.
 	Registry string `mapstructure:"registry" required:"false"`
 }
+
+// unknown stands for a value that Packer knows only when the build runs.
+const unknown = "<unknown>"
+
+// parameterName is what Systems Manager takes for the name of a parameter, in
+// up to 15 levels ("PutParameter" in its API reference).
+var parameterName = regexp.MustCompile(`^(/?[A-Za-z0-9_.-]+|(/[A-Za-z0-9_.-]+){1,15})$`)
 
 // prepare sets defaults and returns every mistake in c.
 func (c *Config) prepare() []error {
@@ -88,6 +111,22 @@ func (c *Config) prepare() []error {
 		if strings.TrimSpace(option.value) == "" {
 			wrong("%s is not set; say what the image is, such as %s = %q", option.name, option.name, option.example)
 		}
+	}
+	if len(c.TagStyles) == 0 {
+		c.TagStyles = []string{styleBakery}
+	}
+	for i, style := range c.TagStyles {
+		if _, known := styles[style]; !known && style != unknown {
+			wrong("tag_styles[%d] is %q; write one of %s", i, style, strings.Join(slices.Sorted(maps.Keys(styles)), ", "))
+		}
+	}
+	for i, path := range c.JUnit {
+		if path == "" {
+			wrong("junit[%d] is empty; name a report", i)
+		}
+	}
+	if name := c.SSMParameter; name != "" && !strings.Contains(name, unknown) && !parameterName.MatchString(name) {
+		wrong("ssm_parameter is %q; write a name such as /images/shop/latest, of letters, digits and _ . - /", name)
 	}
 	for _, key := range slices.Sorted(maps.Keys(c.Labels)) {
 		if key == "" {

@@ -48,7 +48,11 @@ type FlatConfig struct {
 	Parent                *string                 `mapstructure:"parent" required:"false" cty:"parent" hcl:"parent"`
 	RequireTests          *bool                   `mapstructure:"require_tests" required:"false" cty:"require_tests" hcl:"require_tests"`
 	SBOM                  *string                 `mapstructure:"sbom" required:"false" cty:"sbom" hcl:"sbom"`
+	JUnit                 []string                `mapstructure:"junit" required:"false" cty:"junit" hcl:"junit"`
+	Properties            *string                 `mapstructure:"properties" required:"false" cty:"properties" hcl:"properties"`
+	SSMParameter          *string                 `mapstructure:"ssm_parameter" required:"false" cty:"ssm_parameter" hcl:"ssm_parameter"`
 	WriteTags             *bool                   `mapstructure:"write_tags" required:"false" cty:"write_tags" hcl:"write_tags"`
+	TagStyles             []string                `mapstructure:"tag_styles" required:"false" cty:"tag_styles" hcl:"tag_styles"`
 	Registry              *string                 `mapstructure:"registry" required:"false" cty:"registry" hcl:"registry"`
 }
 
@@ -101,7 +105,11 @@ func (*FlatConfig) HCL2Spec() map[string]hcldec.Spec {
 		"parent":                        &hcldec.AttrSpec{Name: "parent", Type: cty.String, Required: false},
 		"require_tests":                 &hcldec.AttrSpec{Name: "require_tests", Type: cty.Bool, Required: false},
 		"sbom":                          &hcldec.AttrSpec{Name: "sbom", Type: cty.String, Required: false},
+		"junit":                         &hcldec.AttrSpec{Name: "junit", Type: cty.List(cty.String), Required: false},
+		"properties":                    &hcldec.AttrSpec{Name: "properties", Type: cty.String, Required: false},
+		"ssm_parameter":                 &hcldec.AttrSpec{Name: "ssm_parameter", Type: cty.String, Required: false},
 		"write_tags":                    &hcldec.AttrSpec{Name: "write_tags", Type: cty.Bool, Required: false},
+		"tag_styles":                    &hcldec.AttrSpec{Name: "tag_styles", Type: cty.List(cty.String), Required: false},
 		"registry":                      &hcldec.AttrSpec{Name: "registry", Type: cty.String, Required: false},
 	}
 	return s

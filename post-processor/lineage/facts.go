@@ -2,6 +2,7 @@ package lineage
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -38,13 +39,21 @@ var amazonBuilders = []string{
 
 // read learns what it can from an artifact: of bakery-chroot everything, of
 // other builders what they publish for HCP Packer, else what its id says.
-func read(artifact packersdk.Artifact) (facts, error) {
+func read(ctx context.Context, artifact packersdk.Artifact) (facts, error) {
+	if artifact.BuilderId() == nullBuilder {
+		return facts{}, errors.New("the null builder makes no image: there is nothing to register; " +
+			"tests of an image that is registered are recorded with `bakery images record-test`")
+	}
 	f, err := readBake(artifact)
+	baked := len(f.artifacts) > 0
 	if err == nil && len(f.artifacts) == 0 {
 		f, err = readMetadata(artifact)
 	}
 	if err == nil && len(f.artifacts) == 0 {
 		f, err = readID(artifact)
+	}
+	if err == nil && !baked {
+		err = byContents(ctx, artifact, &f)
 	}
 	if err != nil {
 		return facts{}, err

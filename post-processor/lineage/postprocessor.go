@@ -8,8 +8,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
-	"time"
 
 	"github.com/hashicorp/hcl/v2/hcldec"
 	packersdk "github.com/hashicorp/packer-plugin-sdk/packer"
@@ -76,7 +74,7 @@ func (a passed) String() string { return a.text }
 
 // register registers the image and returns what is to be said of it.
 func (p *PostProcessor) register(ctx context.Context, ui packersdk.Ui, artifact packersdk.Artifact) (string, error) {
-	facts, err := read(artifact)
+	facts, err := read(ctx, artifact)
 	if err != nil {
 		return "", err
 	}
@@ -105,7 +103,7 @@ func (p *PostProcessor) register(ctx context.Context, ui packersdk.Ui, artifact 
 
 // registerNew registers an image that was baked now.
 func (p *PostProcessor) registerNew(ctx context.Context, ui packersdk.Ui, reg *registry.Registry, artifact packersdk.Artifact, facts facts, build handoff.Build) (string, error) {
-	results, err := p.results(ui, build, facts.bake.ID)
+	results, err := p.results(ui, build, facts.bake)
 	if err != nil {
 		return "", err
 	}
@@ -120,11 +118,21 @@ func (p *PostProcessor) registerNew(ctx context.Context, ui packersdk.Ui, reg *r
 	if err := p.tag(ctx, ui, reg, &img); err != nil {
 		return "", err
 	}
-	publish, discard, err := p.prepareSBOM(ctx, reg, img, list)
+	publishSBOM, discard, err := p.prepareSBOM(ctx, reg, img, list)
 	if err != nil {
 		return "", err
 	}
 	defer discard()
+	writeProperties, drop, err := preparing("properties", p.config.Properties)
+	if err != nil {
+		return "", err
+	}
+	defer drop()
+	// A parameter is the one thing that is put back when registering fails.
+	undo, err := p.publish(ctx, ui, img)
+	if err != nil {
+		return "", err
+	}
 	var created bool
 	if facts.lease != 0 {
 		// Others wait for this image, or have taken over since.
@@ -133,9 +141,10 @@ func (p *PostProcessor) registerNew(ctx context.Context, ui packersdk.Ui, reg *r
 		img, created, err = reg.Register(ctx, img, results...)
 	}
 	if err != nil {
+		undo()
 		return "", err
 	}
-	if err := publish(); err != nil {
+	if err := publishSBOM(); err != nil {
 		ui.Error(fmt.Sprintf("The image is registered, but its bill of materials is not written: %v; `bakery images sbom %s` writes it", err, img.ID))
 	}
 	if err := build.Done(facts.bake.ID); err != nil {
@@ -145,38 +154,11 @@ func (p *PostProcessor) registerNew(ctx context.Context, ui packersdk.Ui, reg *r
 	if !created {
 		verb = "Was registered before:"
 	}
-	return p.report(ctx, ui, reg, img, verb), nil
-}
-
-// results takes what bakery-spec has handed over for this bake.
-func (p *PostProcessor) results(ui packersdk.Ui, build handoff.Build, bakeID string) ([]registry.TestResult, error) {
-	handed, err := build.Results(bakeID)
-	if err != nil {
-		return nil, err
+	line, view := p.report(ctx, ui, reg, img, verb)
+	if err := writeProperties(formatProperties(propertiesOf(view, false))); err != nil {
+		ui.Error(fmt.Sprintf("The image is registered, but its properties are not written: %v", err))
 	}
-	var results []registry.TestResult
-	var notPassed []string
-	for _, one := range handed {
-		result, decided, err := testResult(one)
-		if err != nil {
-			return nil, err
-		}
-		if !decided {
-			ui.Say(fmt.Sprintf("Suite %s decided nothing in this bake: all its checks are put off. It is not recorded.", result.Title()))
-			continue
-		}
-		if result.Outcome != registry.Passed {
-			notPassed = append(notPassed, fmt.Sprintf("%s ended as %s", result.Title(), result.Outcome))
-		}
-		results = append(results, result)
-	}
-	switch {
-	case p.config.RequireTests && len(results) == 0:
-		return nil, errors.New("require_tests is set and no test result was handed over; add a bakery-spec provisioner to the build")
-	case p.config.RequireTests && len(notPassed) > 0:
-		return nil, fmt.Errorf("require_tests is set and suite %s", strings.Join(notPassed, ", suite "))
-	}
-	return results, nil
+	return line, nil
 }
 
 // image puts together what is to be registered.
@@ -220,17 +202,7 @@ func (p *PostProcessor) tag(ctx context.Context, ui packersdk.Ui, reg *registry.
 		}
 		return nil
 	}
-	if named := p.config.Cloud; named != "" && named != first.Cloud {
-		return fmt.Errorf("cloud is %q, but the image is in %q; leave the option out", named, first.Cloud)
-	}
-	where := p.config.Config
-	where.Cloud, where.Region = first.Cloud, first.Region
-	if errs := where.Prepare(); len(errs) > 0 {
-		return errors.Join(errs...)
-	}
-	client, err := where.Client(ctx, func(what, state string, waited time.Duration) {
-		ui.Say(fmt.Sprintf("Waiting for %s, %s for %s", what, state, waited.Round(time.Second)))
-	})
+	client, err := p.client(ctx, ui, *img)
 	if err != nil {
 		return err
 	}
@@ -241,11 +213,16 @@ func (p *PostProcessor) tag(ctx context.Context, ui packersdk.Ui, reg *registry.
 	if err := throughCopies(ctx, ui, client, reg, img); err != nil {
 		return err
 	}
-	return writeTags(ctx, client, *img)
+	ancestors, err := reg.Ancestors(ctx, *img)
+	if err != nil {
+		return err
+	}
+	return writeTags(ctx, client, *img, p.config.TagStyles, ancestors)
 }
 
-// report tells a person what is registered now, and returns it in one line.
-func (p *PostProcessor) report(ctx context.Context, ui packersdk.Ui, reg *registry.Registry, img registry.Image, verb string) string {
+// report tells a person what is registered now, and returns it in one line, and
+// all of it.
+func (p *PostProcessor) report(ctx context.Context, ui packersdk.Ui, reg *registry.Registry, img registry.Image, verb string) (string, registry.View) {
 	line := fmt.Sprintf("%s %s %s as %s", verb, img.Application, img.Version, img.ID)
 	ui.Say(line)
 	say := func(what, value string) { ui.Say(fmt.Sprintf("    %-9s %s", what+":", value)) }
@@ -255,7 +232,7 @@ func (p *PostProcessor) report(ctx context.Context, ui packersdk.Ui, reg *regist
 	view, err := reg.Resolve(ctx, img.ID)
 	if err != nil {
 		ui.Error(fmt.Sprintf("The image is registered; its status could not be read: %v", err))
-		return line
+		return line, registry.View{Image: img}
 	}
 	if img.Packages != "" {
 		say("packages", img.Packages)
@@ -269,5 +246,5 @@ func (p *PostProcessor) report(ctx context.Context, ui packersdk.Ui, reg *regist
 		say("parent", "none is known")
 	}
 	say("status", fmt.Sprintf("%s (%s)", view.Status, view.Reason))
-	return fmt.Sprintf("%s, %s", line, view.Status)
+	return fmt.Sprintf("%s, %s", line, view.Status), view
 }

@@ -325,8 +325,18 @@ func TestOtherBuilders(t *testing.T) {
 			refs: []registry.Ref{{Cloud: "gce", Region: "z", ID: "i/m"}},
 		},
 		"a builder that says nothing": {
-			artifact: &packersdk.MockArtifact{BuilderIdValue: "transcend.qemu", IdValue: "VM/1"},
+			artifact: &packersdk.MockArtifact{BuilderIdValue: "transcend.qemu", IdValue: "VM/1", FilesValue: []string{}},
 			refs:     []registry.Ref{{Cloud: "transcend.qemu", ID: "VM/1"}},
+		},
+		"docker": {
+			artifact: &packersdk.MockArtifact{BuilderIdValue: "packer.docker", IdValue: "sha256:aa", StateValues: map[string]any{
+				registryimage.ArtifactStateURI: map[any]any{
+					"ImageID": "sha256:aa", "ProviderName": "docker", "ProviderRegion": "docker", "SourceImageID": "sha256:debian",
+					"Labels": map[any]any{"ImageSha256": "sha256:aa", "PackerArtifactID": "sha256:aa", "SourceImageDigest": "debian@sha256:bb"},
+				},
+			}},
+			refs:   []registry.Ref{{Cloud: "docker", Region: "docker", ID: "sha256:aa"}},
+			parent: registry.Ref{Cloud: "docker", Region: "docker", ID: "sha256:debian"},
 		},
 		"a parent by hand": {
 			artifact: &packersdk.MockArtifact{BuilderIdValue: "mitchellh.amazonebs", IdValue: "us-east-1:ami-1"},
@@ -365,11 +375,13 @@ func TestUnreadableArtifacts(t *testing.T) {
 		artifact *packersdk.MockArtifact
 		want     string
 	}{
-		"no image":         {&packersdk.MockArtifact{StateValues: map[string]any{handoff.StateKey: map[any]any{"id": "01"}}}, "the bake made no image"},
-		"broken bake":      {&packersdk.MockArtifact{StateValues: map[string]any{handoff.StateKey: "x"}}, "decode bakery.bake"},
-		"broken metadata":  {&packersdk.MockArtifact{StateValues: map[string]any{registryimage.ArtifactStateURI: 7}}, "par.artifact.metadata"},
-		"image without id": {&packersdk.MockArtifact{StateValues: map[string]any{registryimage.ArtifactStateURI: map[any]any{"ProviderName": "aws"}}}, "valid ImageId"},
-		"odd amazon id":    {&packersdk.MockArtifact{BuilderIdValue: "mitchellh.amazonebs", IdValue: "ami-1"}, `"ami-1" of builder mitchellh.amazonebs is not region:ami`},
+		"no image":            {&packersdk.MockArtifact{StateValues: map[string]any{handoff.StateKey: map[any]any{"id": "01"}}}, "the bake made no image"},
+		"broken bake":         {&packersdk.MockArtifact{StateValues: map[string]any{handoff.StateKey: "x"}}, "decode bakery.bake"},
+		"broken metadata":     {&packersdk.MockArtifact{StateValues: map[string]any{registryimage.ArtifactStateURI: 7}}, "par.artifact.metadata"},
+		"image without id":    {&packersdk.MockArtifact{StateValues: map[string]any{registryimage.ArtifactStateURI: map[any]any{"ProviderName": "aws"}}}, "valid ImageId"},
+		"the null builder":    {&packersdk.MockArtifact{BuilderIdValue: "fnoeding.null", IdValue: "Null"}, "the null builder makes no image"},
+		"files that are gone": {&packersdk.MockArtifact{BuilderIdValue: "packer.file", FilesValue: []string{"/none"}}, "read the files of the image: open /none"},
+		"odd amazon id":       {&packersdk.MockArtifact{BuilderIdValue: "mitchellh.amazonebs", IdValue: "ami-1"}, `"ami-1" of builder mitchellh.amazonebs is not region:ami`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := newBench(t)
@@ -403,16 +415,33 @@ func TestTagsOnlyWhereTheyCanBeWritten(t *testing.T) {
 }
 
 func TestTags(t *testing.T) {
-	got := tagsOf(registry.Image{
-		ID: "01", Application: "shop", Version: "1", Layer: "application", Release: "bookworm",
+	t.Setenv("BAKERY_ACTOR", "tester")
+	img := tagged{Image: registry.Image{
+		ID: "01", Application: "shop", Version: "1.4-2", Layer: "application", Release: "bookworm",
 		Parent: "00", ParentImage: registry.Ref{Cloud: "aws", Region: "us-east-1", ID: "ami-base"},
-	})
-	want := map[string]string{
-		"bakery:id": "01", "bakery:application": "shop", "bakery:version": "1", "bakery:layer": "application",
+		CreatedAt: time.Date(2026, 3, 1, 12, 0, 0, 0, time.FixedZone("", 3600)),
+	}, ancestors: []registry.Image{{Application: "base", Version: "7"}, {Application: "debian", Version: "12"}}}
+	bakery := map[string]string{
+		"bakery:id": "01", "bakery:application": "shop", "bakery:version": "1.4-2", "bakery:layer": "application",
 		"bakery:release": "bookworm", "bakery:parent": "00", "bakery:parent-image": "ami-base",
 	}
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("tags (-want +got):\n%s", diff)
+	pinterest := map[string]string{"application": "shop", "version": "1.4-2", "release": "bookworm", "ancestor": "ami-base"}
+	both := maps.Clone(bakery)
+	maps.Copy(both, pinterest)
+	for _, test := range []struct {
+		styles []string
+		want   map[string]string
+	}{
+		{[]string{"bakery"}, bakery},
+		{[]string{"aminator"}, map[string]string{
+			"appversion": "shop-1.4-2", "creator": "tester", "creation_time": "2026-03-01 11:00:00 UTC", "base_ami_version": "base-7",
+		}},
+		{[]string{"pinterest"}, pinterest},
+		{[]string{"bakery", "pinterest"}, both},
+	} {
+		if diff := cmp.Diff(test.want, tagsOf(img, test.styles)); diff != "" {
+			t.Errorf("tags of %v (-want +got):\n%s", test.styles, diff)
+		}
 	}
 }
 

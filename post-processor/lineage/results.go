@@ -1,11 +1,74 @@
 package lineage
 
 import (
+	"errors"
 	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	packersdk "github.com/hashicorp/packer-plugin-sdk/packer"
 
 	"github.com/imagebakery/packer-plugin-bakery/internal/handoff"
+	"github.com/imagebakery/packer-plugin-bakery/internal/junit"
 	"github.com/imagebakery/packer-plugin-bakery/registry"
 )
+
+// results are what bakery-spec has handed over for a bake, and what the reports
+// say that the template names.
+func (p *PostProcessor) results(ui packersdk.Ui, build handoff.Build, bake registry.Bake) ([]registry.TestResult, error) {
+	handed, err := build.Results(bake.ID)
+	if err != nil {
+		return nil, err
+	}
+	var results []registry.TestResult
+	for _, one := range handed {
+		result, decided, err := testResult(one)
+		if err != nil {
+			return nil, err
+		}
+		if !decided {
+			ui.Say(fmt.Sprintf("Suite %s decided nothing in this bake: all its checks are put off. It is not recorded.", result.Title()))
+			continue
+		}
+		results = append(results, result)
+	}
+	for _, path := range p.config.JUnit {
+		reported, err := readReport(path, bake.StartedAt)
+		if err != nil {
+			return nil, fmt.Errorf("junit: %w", err)
+		}
+		results = append(results, reported...)
+	}
+	var notPassed []string
+	for _, result := range results {
+		if result.Outcome != registry.Passed {
+			notPassed = append(notPassed, fmt.Sprintf("%s ended as %s", result.Title(), result.Outcome))
+		}
+	}
+	switch {
+	case p.config.RequireTests && len(results) == 0:
+		return nil, errors.New("require_tests is set and no test result was handed over; add a bakery-spec provisioner to the build")
+	case p.config.RequireTests && len(notPassed) > 0:
+		return nil, fmt.Errorf("require_tests is set and suite %s", strings.Join(notPassed, ", suite "))
+	}
+	return results, nil
+}
+
+// readReport reads a JUnit report of tests of a bake that began at the given
+// time, which may be unknown.
+func readReport(path string, began time.Time) ([]registry.TestResult, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	// What a build before this one has left there tells of another image.
+	if info.ModTime().Before(began) {
+		return nil, fmt.Errorf("%s is of %s, before the bake began: it is no report of this image",
+			path, info.ModTime().Format(time.RFC3339))
+	}
+	return junit.Results(path, "")
+}
 
 // testResult puts what bakery-spec handed over into the registry's words.
 // decided is false when no check of the suite was decided in this run, all of

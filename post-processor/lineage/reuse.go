@@ -39,10 +39,22 @@ func (p *PostProcessor) reuse(ctx context.Context, ui packersdk.Ui, reg *registr
 	if err := p.sbomAgain(ctx, reg, img); err != nil {
 		return wrap(err)
 	}
+	writeProperties, drop, err := preparing("properties", p.config.Properties)
+	if err != nil {
+		return wrap(err)
+	}
+	defer drop()
+	if _, err := p.publish(ctx, ui, img); err != nil {
+		return wrap(err)
+	}
 	if err := reg.Reused(ctx, img.ID, fmt.Sprintf("build %s, run %s", build.Name, build.Run)); err != nil {
 		return wrap(err)
 	}
-	return p.report(ctx, ui, reg, img, "Reused"), nil
+	line, view := p.report(ctx, ui, reg, img, "Reused")
+	if err := writeProperties(formatProperties(propertiesOf(view, true))); err != nil {
+		return wrap(err)
+	}
+	return line, nil
 }
 
 // sbomAgain writes the bill of materials that the template asks for: the file of
