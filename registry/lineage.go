@@ -31,12 +31,18 @@ type loader struct {
 	facts   map[string]Facts
 	factsOf map[string]bool
 	lists   map[string]PackageList // by digest and the names that were asked for
+	indexed map[string]bool        // names that were asked for of all lists at once
 }
+
+// manyLists is how many lists of packages are read one by one: most searches end
+// sooner, and all lists are too much for them.
+const manyLists = 32
 
 func newLoader(store Store) *loader {
 	return &loader{
 		store: store, images: map[string]Image{}, refs: map[Ref]string{},
 		facts: map[string]Facts{}, factsOf: map[string]bool{}, lists: map[string]PackageList{},
+		indexed: map[string]bool{},
 	}
 }
 
@@ -46,10 +52,26 @@ func (l *loader) packages(ctx context.Context, img Image, names []string) (list 
 	if img.Packages == "" {
 		return PackageList{}, false, nil
 	}
-	key := strings.Join(append([]string{img.Packages}, names...), "\n")
+	key := img.Packages + "\n" + strings.Join(names, "\n")
 	if list, known = l.lists[key]; known {
 		return list, true, nil
 	}
+	asked := strings.Join(names, "\n")
+	if index, ok := l.store.(PackageIndex); ok && len(l.lists) >= manyLists && !l.indexed[asked] {
+		found, err := index.PackagesNamed(ctx, names...)
+		if err != nil {
+			return PackageList{}, false, fmt.Errorf("read the packages of all images: %w", err)
+		}
+		l.indexed[asked] = true
+		for digest, packages := range found {
+			l.lists[digest+"\n"+asked] = PackageList{Packages: packages}
+		}
+		if list, known = l.lists[key]; known {
+			return list, true, nil
+		}
+	}
+	// Asked for again, a list that is not in the index has none of the packages,
+	// or is newer than the index.
 	list, err = l.store.Packages(ctx, img.Packages, names...)
 	switch {
 	case errors.Is(err, ErrNotFound), errors.Is(err, ErrUnsupported):

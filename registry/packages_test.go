@@ -1,13 +1,16 @@
 package registry_test
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/imagebakery/packer-plugin-bakery/registry"
+	"github.com/imagebakery/packer-plugin-bakery/registry/sqlite"
 )
 
 // debs returns a list of the packages of a Debian, written NAME VERSION.
@@ -171,5 +174,34 @@ func TestRecordPackages(t *testing.T) {
 	img.Packages = "sha256:none"
 	if _, _, err := b.Register(t.Context(), img); !errors.Is(err, registry.ErrNotFound) {
 		t.Errorf("error of an image with unknown packages is %v", err)
+	}
+}
+
+// counting counts how often single lists are read.
+type counting struct {
+	*sqlite.Store
+	lists int
+}
+
+func (c *counting) Packages(ctx context.Context, digest string, names ...string) (registry.PackageList, error) {
+	c.lists++
+	return c.Store.Packages(ctx, digest, names...)
+}
+
+func TestLongSearchesReadAllListsAtOnce(t *testing.T) {
+	b := newBench(t)
+	const images = 50
+	for n := range images {
+		img := image(fmt.Sprint("base ", n), "")
+		img.Packages = b.packages(debs(fmt.Sprint("openssl ", n), "bash 1"))
+		b.add(img)
+	}
+	store := &counting{Store: b.store.(*sqlite.Store)}
+	found, err := registry.New(store).Find(t.Context(), registry.Query{Application: "base", Packages: conditions(t, "openssl <= 2")})
+	if err != nil || found.Version != "2" {
+		t.Errorf("found %s, %v; want 2", found.Version, err)
+	}
+	if store.lists >= images-2 {
+		t.Errorf("%d lists were read one by one", store.lists)
 	}
 }

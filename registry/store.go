@@ -108,6 +108,14 @@ type Store interface {
 	Close() error
 }
 
+// PackageIndex is a [Store] that knows by the name of a package which lists have
+// it. A search that looks at many images uses it.
+type PackageIndex interface {
+	// PackagesNamed returns, by the digest of their list, all packages that have
+	// one of the names.
+	PackagesNamed(ctx context.Context, names ...string) (map[string][]Package, error)
+}
+
 // Change is what is stored in one go.
 type Change struct {
 	// Seen are the facts that the change was decided on: by the id of an image,

@@ -55,6 +55,7 @@ func Run(t *testing.T, open func(t *testing.T) registry.Store, opts ...Option) {
 		{"long scans lose and repeat nothing", longScan, nil},
 		{"filters let through what meets all of them", filters, nil},
 		{"a list of packages is kept once, and comes back by its digest", packages, packagesRefused},
+		{"packages are found by name in all lists", packagesIndexed, nil},
 		{"an image has packages that are recorded", packagesFirst, packagesRefused},
 		{"facts come back by image, in order", facts, bareFacts},
 		{"facts need an image", factsNeedImage, nil},
@@ -334,6 +335,28 @@ func packages(t *testing.T, s registry.Store) {
 		wantEqual(t, fmt.Sprintf("packages of %q", test.names), test.want, names)
 		wantEqual(t, "distro", "debian", got.Distro)
 	}
+}
+
+// packagesIndexed wants a store that says it has an index to have one.
+func packagesIndexed(t *testing.T, s registry.Store) {
+	index, ok := s.(registry.PackageIndex)
+	if !ok {
+		t.Skip("this kind of store has no index of packages")
+	}
+	list, other := packageList(), packageList()
+	other.Packages = other.Packages[:2]
+	for _, l := range []registry.PackageList{list, other} {
+		commit(t, s, registry.Change{Packages: &l})
+	}
+	got, err := index.PackagesNamed(t.Context(), "kernel", "openssl", "none")
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := map[string]int{}
+	for digest, packages := range got {
+		names[digest] = len(packages)
+	}
+	wantEqual(t, "packages by list", map[string]int{list.Digest(): 2, other.Digest(): 1}, names)
 }
 
 func packagesFirst(t *testing.T, s registry.Store) {

@@ -89,6 +89,33 @@ func (s *Store) Packages(ctx context.Context, digest string, names ...string) (r
 	return list.Sorted(), nil
 }
 
+var _ registry.PackageIndex = (*Store)(nil)
+
+// PackagesNamed implements [registry.PackageIndex].
+func (s *Store) PackagesNamed(ctx context.Context, names ...string) (map[string][]registry.Package, error) {
+	wanted, err := json.Marshal(names)
+	if err != nil {
+		return nil, s.wrap("read packages", err)
+	}
+	rows, err := s.db.QueryContext(ctx, `SELECT l.digest, type, name, version, arch, source FROM packages p
+		CROSS JOIN package_entries e ON e.package = p.id JOIN package_lists l ON l.id = e.list
+		WHERE name IN (SELECT value FROM json_each(?))`, string(wanted))
+	if err != nil {
+		return nil, s.wrap("read packages", err)
+	}
+	defer rows.Close()
+	found := map[string][]registry.Package{}
+	for rows.Next() {
+		var digest string
+		var p registry.Package
+		if err := rows.Scan(&digest, &p.Type, &p.Name, &p.Version, &p.Arch, &p.Source); err != nil {
+			return nil, s.wrap("read packages", err)
+		}
+		found[digest] = append(found[digest], p)
+	}
+	return found, s.wrap("read packages", rows.Err())
+}
+
 func (s *Store) packages(ctx context.Context, query string, args []any) ([]registry.Package, error) {
 	rows, err := s.db.QueryContext(ctx, query, args...)
 	if err != nil {
