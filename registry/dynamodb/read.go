@@ -120,7 +120,7 @@ func (s *Store) Images(ctx context.Context, f registry.Filter) iter.Seq2[registr
 // listed yields the ids of an index, page by page, newest first.
 func (s *Store) listed(ctx context.Context, f registry.Filter) iter.Seq2[[]string, error] {
 	return func(yield func([]string, error) bool) {
-		for items, err := range s.query(ctx, indexOf(f), "", false, firstPage) {
+		for items, err := range s.query(ctx, indexOf(f), false, firstPage) {
 			ids := make([]string, len(items))
 			for n, i := range items {
 				ids[n] = attribute(i, "image")
@@ -137,7 +137,7 @@ func (s *Store) listed(ctx context.Context, f registry.Filter) iter.Seq2[[]strin
 func (s *Store) having(ctx context.Context, ref registry.Ref) iter.Seq2[[]string, error] {
 	return func(yield func([]string, error) bool) {
 		ids := map[string]bool{}
-		for items, err := range s.query(ctx, artifactKey(ref).pk, "", true, nextPages) {
+		for items, err := range s.query(ctx, artifactKey(ref).pk, true, nextPages) {
 			if err != nil {
 				yield(nil, err)
 				return
@@ -155,12 +155,9 @@ func (s *Store) having(ctx context.Context, ref registry.Ref) iter.Seq2[[]string
 }
 
 // query yields the items of a partition, page by page, in the order of their
-// sort keys or against it: those whose sort key begins with prefix.
-func (s *Store) query(ctx context.Context, pk, prefix string, forward bool, first int32) iter.Seq2[[]item, error] {
+// sort keys or against it.
+func (s *Store) query(ctx context.Context, pk string, forward bool, first int32) iter.Seq2[[]item, error] {
 	condition, values := "pk = :pk", item{":pk": text(pk)}
-	if prefix != "" {
-		condition, values = condition+" AND begins_with(sk, :prefix)", item{":pk": text(pk), ":prefix": text(prefix)}
-	}
 	return func(yield func([]item, error) bool) {
 		var from item
 		for limit := first; ; limit = nextPages {
@@ -248,7 +245,7 @@ func (s *Store) factsOf(ctx context.Context, id string) (registry.Facts, error) 
 	var f registry.Facts
 	// Backwards, from the item of the image to the facts: one that comes while
 	// they are read is not in the revision.
-	for items, err := range s.query(ctx, imageKey(id).pk, "", false, nextPages) {
+	for items, err := range s.query(ctx, imageKey(id).pk, false, nextPages) {
 		if err != nil {
 			return f, err
 		}
@@ -303,7 +300,7 @@ func (s *Store) Events(ctx context.Context, image string) iter.Seq2[registry.Eve
 			}
 			return true
 		}
-		for items, err := range s.query(ctx, historyOf(image), "", true, nextPages) {
+		for items, err := range s.query(ctx, historyOf(image), true, nextPages) {
 			for _, i := range items {
 				var pack []registry.Event
 				if pack, err = decode[[]registry.Event](i); err != nil {
