@@ -48,6 +48,9 @@ func addRegistryFlag(flags interface {
 // readRegistry runs read on the registry that spec names. A registry that does
 // not exist yet is one without images: read is not called, and none is.
 func readRegistry(ctx context.Context, spec string, read func(*registry.Registry) error, none func() error) error {
+	if _, err := stores.Resolve(spec); err != nil {
+		return usageError{err}
+	}
 	store, err := stores.OpenForReading(ctx, spec)
 	if errors.Is(err, registry.ErrNoRegistry) && none != nil {
 		return none()
@@ -62,6 +65,9 @@ func readRegistry(ctx context.Context, spec string, read func(*registry.Registry
 // writeRegistry runs write on the registry that spec names, made when it does
 // not exist.
 func writeRegistry(ctx context.Context, spec string, write func(*registry.Registry) error) error {
+	if _, err := stores.Resolve(spec); err != nil {
+		return usageError{err}
+	}
 	store, err := stores.Open(ctx, spec)
 	if err != nil {
 		return err

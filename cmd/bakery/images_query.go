@@ -80,6 +80,14 @@ When nothing matches, the exit code is 1 and the nearest miss is named.`,
 	return cmd
 }
 
+// newOutdatedCommand is 'images outdated' where one looks for it first.
+func newOutdatedCommand() *cobra.Command {
+	var spec string
+	cmd := newImagesOutdatedCommand(&spec)
+	addRegistryFlag(cmd.Flags(), &spec)
+	return cmd
+}
+
 func newImagesOutdatedCommand(spec *string) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "outdated",

@@ -136,6 +136,24 @@ func describe(ctx context.Context, where *access.Config, id string, img *registr
 	return nil
 }
 
+// newTestCommand has 'images record-test' under a name of its own, for jobs that
+// only do that.
+func newTestCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "test",
+		Short: "Tests of an image: record them",
+		Args:  noSuchCommand,
+		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	var spec string
+	record := newImagesRecordTestCommand(&spec)
+	record.Use = "record IMAGE --junit FILE"
+	record.Example = "  bakery test record ami-0123456789abcdef0 --junit reports/smoke.xml --suite smoke"
+	addRegistryFlag(record.Flags(), &spec)
+	cmd.AddCommand(record)
+	return cmd
+}
+
 func newImagesRecordTestCommand(spec *string) *cobra.Command {
 	var report, suite string
 	cmd := &cobra.Command{

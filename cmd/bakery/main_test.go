@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"strings"
@@ -22,7 +23,8 @@ func TestMain(m *testing.M) {
 // TestScripts runs the command lines in testdata. Scripts have two commands of
 // their own: "stock" fills the registry, "import" puts an image with the id in
 // $AMI into the local cloud, "status" wants a command's exit status, "mkroot"
-// makes a root file system.
+// makes a root file system, "json" wants a command to succeed and to write one
+// JSON document and nothing else.
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata",
@@ -34,9 +36,20 @@ func TestScripts(t *testing.T) {
 		},
 		Condition: func(cond string) (bool, error) { return cond == "root" && os.Geteuid() == 0, nil },
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"stock": stock, "import": importImage, "status": status, "mkroot": makeRoot,
+			"stock": stock, "import": importImage, "status": status, "mkroot": makeRoot, "json": wantJSON,
 		},
 	})
+}
+
+// wantJSON runs a command with --output json.
+func wantJSON(ts *testscript.TestScript, _ bool, args []string) {
+	ts.Check(ts.Exec(args[0], append(args[1:], "--output", "json")...))
+	if out := ts.ReadFile("stdout"); !json.Valid([]byte(out)) {
+		ts.Fatalf("%q writes no JSON document:\n%s", args, out)
+	}
+	if errs := ts.ReadFile("stderr"); errs != "" {
+		ts.Fatalf("%q writes to stderr:\n%s", args, errs)
+	}
 }
 
 // stock registers a foundation, two bases and a shop, at fixed times and under

@@ -22,6 +22,8 @@ func newRoot() *cobra.Command {
   bakery registry make a registry, copy one to another
   bakery promote, demote, deprecate, revoke, retire, hold, restore
                   decisions about an image, recorded in the registry
+  bakery outdated what to bake again, in the order to do it in
+  bakery test     record the tests of an image from a JUnit report
   bakery spec     suite files: validate them, run them without Packer
   bakery reap     remove what crashed bakes left behind
 
@@ -37,7 +39,7 @@ Exit codes: 0 done, 1 could not be done, 2 wrong usage, 130 interrupted.`,
 		return usageError{fmt.Errorf("%w; see '%s --help'", err, cmd.CommandPath())}
 	})
 	root.AddCommand(newLocalCommand(), newImagesCommand(), newReapCommand(), newSpecCommand())
-	root.AddCommand(newRegistryCommand())
+	root.AddCommand(newRegistryCommand(), newTestCommand(), newOutdatedCommand())
 	root.AddCommand(newDecisionCommands()...)
 	return root
 }
