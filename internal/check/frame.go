@@ -62,6 +62,7 @@ type frameReader struct {
 	pending []byte // not yet known to be free of a mark
 	chatter []byte
 	crlf    bool // line ends were translated on the way
+	onCRLF  func()
 	now     func() time.Time
 }
 
@@ -104,6 +105,9 @@ func (r *frameReader) open(head []byte) {
 	text := string(head)
 	if strings.HasSuffix(text, "\r") {
 		r.crlf = true
+		if r.onCRLF != nil {
+			r.onCRLF()
+		}
 	}
 	fields := strings.Fields(text)
 	f := frame{at: r.now()}

@@ -457,7 +457,7 @@ func TestScriptThatIsCutOff(t *testing.T) {
 	plan := mustCompile(t, Auto, fmt.Sprintf(`command "touch %s" { exit_status = 0 }`, proof))
 	text := newScript(testNonce, plan.needs(Offline), Offline).text()
 	cmd := exec.Command("sh", "-s")
-	cmd.Stdin = strings.NewReader(text[:len(text)-len("}\nbakery </dev/null\n")])
+	cmd.Stdin = strings.NewReader(text[:len(text)-len("}\nbakery </dev/null\nexit\n")])
 	_ = cmd.Run()
 	if _, err := os.Stat(proof); err == nil {
 		t.Error("a script without its end ran")

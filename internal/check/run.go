@@ -225,6 +225,8 @@ func doing(latest frame, n *needs) string {
 	return "reading the image"
 }
 
+var errTerminal = errors.New("the communicator changes line ends, as a terminal does; set ssh_pty = false")
+
 // progressInterval is how often a run says that it is alive.
 const progressInterval = 10 * time.Second
 
@@ -233,10 +235,13 @@ const progressInterval = 10 * time.Second
 func execute(ctx context.Context, t Target, s *script, timeout time.Duration, doing func(latest frame) string) ([]frame, string, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("the script did not end within %v", timeout))
 	defer cancel()
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
 	stdout, stderr := newFrameReader(s.nonce), newFrameReader(s.nonce)
+	stdout.onCRLF = func() { stop(errTerminal) }
 	if t.Progress != nil {
-		stop := every(progressInterval, func() { t.Progress(doing(stdout.latest())) })
-		defer stop()
+		end := every(progressInterval, func() { t.Progress(doing(stdout.latest())) })
+		defer end()
 	}
 	status, err := t.Shell.RunScript(ctx, strings.NewReader(s.text()), stdout, stderr)
 	if ctx.Err() != nil {
@@ -254,9 +259,6 @@ func execute(ctx context.Context, t Target, s *script, timeout time.Duration, do
 		}
 	}
 	said := strings.TrimSpace(chatter.String())
-	if stdout.crlf {
-		return nil, "", errors.New("the communicator changes line ends, as a terminal does; set ssh_pty = false")
-	}
 	if len(frames) == 0 || frames[len(frames)-1].tag != "done" {
 		if said == "" {
 			said = strings.TrimSpace(string(stdout.chatter))

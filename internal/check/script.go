@@ -69,12 +69,13 @@ func (s *script) files(batch []*pathNeed) string {
 // the body of a function, which the last line calls.
 func (s *script) text() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "n=%s\n", s.nonce)
+	// A terminal on the way shows at once, before it can garble long lines.
+	fmt.Fprintf(&b, "n=%s\nprintf '\\n%%s hello\\n' $n\n", s.nonce)
 	b.WriteString(part("prelude.sh"))
 	b.WriteString(s.definitions.String())
 	b.WriteString("bakery() {\nuid=$(id -u 2>/dev/null)\nframe begin \"$uid\"\nfile os-release /etc/os-release\n")
 	b.WriteString(s.calls.String())
-	b.WriteString("frame done\n}\nbakery </dev/null\n")
+	b.WriteString("frame done\n}\nbakery </dev/null\nexit\n")
 	return b.String()
 }
 
