@@ -102,6 +102,7 @@ func TestFaults(t *testing.T) {
 	if out := w.bake(t, attempt{options: everything(), watch: made.add}); out.err != nil {
 		t.Fatal(out.err)
 	}
+	wantPermitted(t, made.list())
 	counts := map[string]int{}
 	for _, call := range made.list() {
 		service, name, _ := strings.Cut(call, ":")
@@ -163,6 +164,7 @@ func survive(t *testing.T, disk string, f faultCase) string {
 	if took := time.Since(begin); took > time.Minute {
 		t.Errorf("the bake took %v", took)
 	}
+	wantPermitted(t, seen.list())
 	result := "good"
 	if out.err != nil {
 		result = "undone"
