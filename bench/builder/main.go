@@ -109,7 +109,11 @@ func bench(ctx context.Context, o options) (err error) {
 		fmt.Println(text)
 		return nil
 	}
-	return figures.WriteSection(o.docs, "builder", text)
+	model, err := delays()
+	if err != nil {
+		return err
+	}
+	return errors.Join(figures.WriteSection(o.docs, "builder", text), figures.WriteSection(o.docs, "delays", model))
 }
 
 // numbers reads a list such as 4,16.

@@ -60,7 +60,7 @@ func (s Series) Ratios(base Series) (Series, error) {
 }
 
 // Cell is how a table shows a series: the median, and the range in parentheses
-// when there is more than one measurement.
+// unless all measurements are equal.
 func (s Series) Cell(unit string) string {
 	if len(s) == 0 {
 		return "-"
@@ -68,10 +68,10 @@ func (s Series) Cell(unit string) string {
 	if unit != "" {
 		unit = " " + unit
 	}
-	if len(s) == 1 {
-		return number(s[0]) + unit
-	}
 	least, greatest := s.Range()
+	if least == greatest {
+		return number(least) + unit
+	}
 	return fmt.Sprintf("%s%s (%s to %s)", number(s.Median()), unit, number(least), number(greatest))
 }
 
