@@ -1,6 +1,6 @@
 #!/bin/sh
-# Installs the host programs that baking and its tests need, on Debian and its
-# kin; elsewhere says which are missing.
+# Installs the host programs that baking needs, on Debian and its kin; elsewhere
+# says which are missing. host-tools.sh tests: also what only the tests need.
 set -eu
 
 missing=
@@ -14,14 +14,18 @@ need mkfs.btrfs btrfs-progs
 need mkfs.vfat dosfstools
 need qemu-img qemu-utils
 need dpkg-deb dpkg
-need busybox busybox-static
-need rpmbuild rpm
-need getfattr attr
-need xmllint libxml2-utils
-need sshd openssh-server
-need systemd-nspawn systemd-container
-need sudo sudo
-need curl curl
+if [ "${1:-}" = tests ]; then
+	need busybox busybox-static
+	need rpmbuild rpm
+	need getfattr attr
+	need xmllint libxml2-utils
+	need sshd openssh-server
+	need systemd-nspawn systemd-container
+	need sudo sudo
+	need curl curl
+	need chromium chromium
+	need dot graphviz
+fi
 [ -z "$missing" ] && exit 0
 
 if ! command -v apt-get >/dev/null || [ "$(id -u)" != 0 ]; then

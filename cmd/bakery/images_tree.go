@@ -1,24 +1,58 @@
 package main
 
 import (
+	"bytes"
+	"context"
+	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"os"
+	"slices"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/imagebakery/packer-plugin-bakery/internal/graph"
 	"github.com/imagebakery/packer-plugin-bakery/registry"
 )
 
+// treeFormats are the values of --format, each with what writes it.
+var treeFormats = map[string]func(io.Writer, drawing) error{
+	"text":    func(w io.Writer, d drawing) error { return writeTree(w, d.forest) },
+	"html":    writePage,
+	"svg":     func(w io.Writer, d drawing) error { return graph.WriteSVG(w, d.forest) },
+	"mermaid": func(w io.Writer, d drawing) error { return graph.WriteMermaid(w, d.forest) },
+	"dot":     func(w io.Writer, d drawing) error { return graph.WriteDOT(w, d.forest) },
+	"json":    func(w io.Writer, d drawing) error { return writeJSON(w, d.forest) },
+}
+
+// drawing is what is drawn, with its registry for what a format needs besides;
+// nil when there is none yet.
+type drawing struct {
+	ctx    context.Context //nolint:containedctx // of the command, for the time of its call
+	forest []registry.Tree
+	reg    *registry.Registry
+}
+
 func newImagesTreeCommand(spec *string) *cobra.Command {
+	names := strings.Join(slices.Sorted(maps.Keys(treeFormats)), ", ")
 	cmd := &cobra.Command{
 		Use:   "tree [IMAGE]",
 		Short: "Draw what was baked from what",
 		Long: `Draw what was baked from what: all images, or IMAGE and what was baked from it.
 
 Behind each image stand its layer, its status, how many checks of its newest
-test results passed, its id in the cloud, and its age.`,
+test results passed, its id in the cloud, and its age.
+
+As html it is one page that needs nothing from the network: the lineage, and for
+each image its status, tests, copies and packages, with filters. As mermaid it can
+be put into a page of GitHub or GitLab, as dot it is for Graphviz.`,
+		Example: `  bakery images tree
+  bakery images tree --format html --out lineage.html
+  bakery images tree ami-0123456789abcdef0 --format mermaid`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) <= 1 {
 				return nil
@@ -27,31 +61,73 @@ test results passed, its id in the cloud, and its age.`,
 		},
 	}
 	output := addOutputFlag(cmd)
+	var format, file string
+	cmd.Flags().StringVar(&format, "format", "text", "one of "+names)
+	cmd.Flags().StringVar(&file, "out", "", "file to write to (default: the terminal)")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		forest := []registry.Tree{}
-		none := func() error { return nil }
+		if *output == outputJSON {
+			if cmd.Flags().Changed("format") && format != "json" {
+				return usageError{errors.New("--output json and --format are two ways of naming the format; give one")}
+			}
+			format = "json"
+		}
+		write, ok := treeFormats[format]
+		if !ok {
+			return usageError{fmt.Errorf("--format is %q; want one of %s", format, names)}
+		}
+		// What is written is whole: nothing is when the registry cannot be read.
+		var text bytes.Buffer
+		draw := func(reg *registry.Registry) error {
+			forest, err := readForest(cmd.Context(), reg, args)
+			if err != nil {
+				return err
+			}
+			return write(&text, drawing{cmd.Context(), forest, reg})
+		}
+		none := func() error { return write(&text, drawing{cmd.Context(), []registry.Tree{}, nil}) }
 		if len(args) == 1 {
 			none = nil
 		}
-		err := readRegistry(cmd.Context(), *spec, func(reg *registry.Registry) (err error) {
-			if len(args) == 1 {
-				var tree registry.Tree
-				tree, err = reg.Descendants(cmd.Context(), args[0])
-				forest = []registry.Tree{tree}
-				return err
-			}
-			forest, err = reg.Forest(cmd.Context())
+		if err := readRegistry(cmd.Context(), *spec, draw, none); err != nil {
 			return err
-		}, none)
+		}
+		if file != "" {
+			return os.WriteFile(file, text.Bytes(), 0o644)
+		}
+		_, err := cmd.OutOrStdout().Write(text.Bytes())
+		return err
+	}
+	return cmd
+}
+
+// readForest reads all images, or the one that args names with what was baked
+// from it.
+func readForest(ctx context.Context, reg *registry.Registry, args []string) ([]registry.Tree, error) {
+	if len(args) == 0 {
+		return reg.Forest(ctx)
+	}
+	tree, err := reg.Descendants(ctx, args[0])
+	return []registry.Tree{tree}, err
+}
+
+// writePage writes the page for browsers, with the packages of all its images.
+func writePage(w io.Writer, d drawing) error {
+	page := graph.Page{Forest: d.forest, Packages: map[string]registry.PackageList{}, Now: time.Now()}
+	var views []registry.View
+	for _, tree := range d.forest {
+		views = append(append(views, tree.View), tree.Below()...)
+	}
+	for _, view := range views {
+		if _, read := page.Packages[view.Packages]; read || view.Packages == "" {
+			continue
+		}
+		list, err := d.reg.Packages(d.ctx, view.Image)
 		if err != nil {
 			return err
 		}
-		if *output == outputJSON {
-			return writeJSON(cmd.OutOrStdout(), forest)
-		}
-		return writeTree(cmd.OutOrStdout(), forest)
+		page.Packages[view.Packages] = list
 	}
-	return cmd
+	return graph.WritePage(w, page)
 }
 
 // writeTree draws trees, a line for each image, columns aligned.
