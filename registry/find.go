@@ -3,6 +3,7 @@ package registry
 import (
 	"context"
 	"fmt"
+	"iter"
 	"maps"
 	"slices"
 	"strings"
@@ -130,4 +131,94 @@ func (r *Registry) applications(ctx context.Context) ([]string, error) {
 		}
 	}
 	return slices.Sorted(maps.Keys(names)), nil
+}
+
+// judge returns what the image lacks, "" for nothing, and how many conditions
+// it met before that. It reads the image's packages and facts only when the
+// image itself is what is wanted.
+func (r *Registry) judge(ctx context.Context, load *loader, q Query, img Image) (v View, missing string, met int, err error) {
+	v = View{Image: img}
+	try := func(tests []test) bool {
+		for _, t := range tests {
+			if missing = t(v); missing != "" {
+				return false
+			}
+			met++
+		}
+		return true
+	}
+	if !try(q.onImage(r.now())) {
+		return v, missing, met, nil
+	}
+	if len(q.Packages) > 0 {
+		list, known, err := load.packages(ctx, img, q.packageNames())
+		if err != nil {
+			return v, "", met, err
+		}
+		if !try(q.onPackages(list, known)) {
+			return v, missing, met, nil
+		}
+	}
+	if v, err = r.view(ctx, load, img); err != nil {
+		return v, "", met, err
+	}
+	if !try(q.onView(r.now())) {
+		return v, missing, met, nil
+	}
+	for _, wanted := range q.Ancestors {
+		if missing, err = r.judgeAncestors(ctx, load, wanted, v); missing != "" || err != nil {
+			return v, missing, met, err
+		}
+		met++
+	}
+	return v, "", met, nil
+}
+
+// judgeAncestors says why no ancestor of v is what q wants, or returns "". It
+// names what the one lacks that is nearest to it.
+func (r *Registry) judgeAncestors(ctx context.Context, load *loader, q Query, v View) (string, error) {
+	if len(v.Lineage.Ancestors) == 0 {
+		return fmt.Sprintf("none of its ancestors is registered, and so none is %s", q), nil
+	}
+	best, why := -1, ""
+	for _, ancestor := range v.Lineage.Ancestors {
+		_, missing, met, err := r.judge(ctx, load, q, ancestor)
+		if err != nil || missing == "" {
+			return "", err
+		}
+		if met > best {
+			best, why = met, fmt.Sprintf("of its ancestor %s, %s", ancestor, missing)
+		}
+	}
+	return why, nil
+}
+
+// coarse is what a store can sort out for q.
+func (q Query) coarse() Filter {
+	return Filter{Application: q.Application, Layer: q.Layer, BakeKey: q.BakeKey}
+}
+
+// Select yields the images that q wants, newest first.
+func (r *Registry) Select(ctx context.Context, q Query) iter.Seq2[View, error] {
+	return func(yield func(View, error) bool) {
+		if err := q.Validate(); err != nil {
+			yield(View{}, err)
+			return
+		}
+		load := newLoader(r.store)
+		for img, err := range r.store.Images(ctx, q.coarse()) {
+			if err != nil {
+				yield(View{}, fmt.Errorf("look for %s: %w", q, err))
+				return
+			}
+			v, missing, _, err := r.judge(ctx, load, q, img)
+			if err != nil {
+				yield(View{}, fmt.Errorf("look for %s: %w", q, err))
+				return
+			}
+			if missing == "" && !yield(v, nil) {
+				return
+			}
+		}
+	}
 }
