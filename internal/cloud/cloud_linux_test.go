@@ -233,7 +233,7 @@ func attach(t *testing.T, c *cloud.Client, vol, instance string) string {
 func detachAndDelete(t *testing.T, c *cloud.Client, vol string) {
 	t.Helper()
 	ctx := context.WithoutCancel(t.Context())
-	for _, undo := range []func(context.Context, string) error{c.DetachVolume, c.WaitVolumeDetached, c.DeleteVolume} {
+	for _, undo := range []func(context.Context, string) error{c.DetachVolume, c.DeleteVolume} {
 		if err := undo(ctx, vol); err != nil {
 			t.Error(err)
 		}

@@ -242,7 +242,7 @@ func (c *Client) WaitCopy(ctx context.Context, id string) (Image, error) {
 
 func (c *Client) waitImage(ctx context.Context, id, after string) (Image, error) {
 	var found Image
-	err := c.await(ctx, waiting{"image " + id + " to become available", after, false}, func(ctx context.Context) (bool, string, error) {
+	err := c.await(ctx, waiting{what: "image " + id + " to become available", after: after, expected: true}, func(ctx context.Context) (bool, string, error) {
 		out, err := c.ec2.DescribeImages(ctx, &ec2.DescribeImagesInput{ImageIds: []string{id}})
 		if err != nil {
 			return false, "", apiError("DescribeImages", id, err)

@@ -77,7 +77,7 @@ func (c *Client) SnapshotsWithTag(ctx context.Context, key, value string) ([]Sna
 // [Client.CreateSnapshot], whose answer said that it is not yet. It returns
 // ErrFailed when EC2 could not make it.
 func (c *Client) WaitSnapshot(ctx context.Context, id string) error {
-	return c.await(ctx, waiting{"snapshot " + id + " to complete", "CreateSnapshot", true}, func(ctx context.Context) (bool, string, error) {
+	return c.await(ctx, waiting{what: "snapshot " + id + " to complete", after: "CreateSnapshot", answered: true}, func(ctx context.Context) (bool, string, error) {
 		out, err := c.ec2.DescribeSnapshots(ctx, &ec2.DescribeSnapshotsInput{SnapshotIds: []string{id}})
 		if err != nil {
 			return false, "", apiError("DescribeSnapshots", id, err)

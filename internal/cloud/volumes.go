@@ -60,7 +60,7 @@ func (s VolumeSpec) input() *ec2.CreateVolumeInput {
 // [Client.CreateVolume], whose answer said that it cannot yet. It returns
 // ErrFailed when EC2 could not create it.
 func (c *Client) WaitVolumeAvailable(ctx context.Context, id string) error {
-	return c.await(ctx, waiting{"volume " + id + " to become available", "CreateVolume", true}, func(ctx context.Context) (bool, string, error) {
+	return c.await(ctx, waiting{what: "volume " + id + " to become available", after: "CreateVolume", answered: true}, func(ctx context.Context) (bool, string, error) {
 		vol, err := c.volume(ctx, id)
 		if err != nil {
 			return false, "", err
@@ -108,7 +108,7 @@ func (c *Client) WaitVolumeAttached(ctx context.Context, id string) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, attachTimeout,
 		fmt.Errorf("still not attached after %v: detach it by hand and look at the instance's devices", attachTimeout))
 	defer cancel()
-	return c.await(ctx, waiting{"volume " + id + " to be attached", "AttachVolume", true}, func(ctx context.Context) (bool, string, error) {
+	return c.await(ctx, waiting{what: "volume " + id + " to be attached", after: "AttachVolume", answered: true}, func(ctx context.Context) (bool, string, error) {
 		vol, err := c.volume(ctx, id)
 		if err != nil {
 			return false, "", err
@@ -121,20 +121,20 @@ func (c *Client) WaitVolumeAttached(ctx context.Context, id string) error {
 	})
 }
 
-// DetachVolume starts to detach a volume. A volume that is not attached, or is
-// gone, is no error.
+// DetachVolume detaches a volume and waits until it is attached to nothing. One
+// that is not attached, or is gone, is no error.
 func (c *Client) DetachVolume(ctx context.Context, id string) error {
 	_, err := c.ec2.DetachVolume(ctx, &ec2.DetachVolumeInput{VolumeId: aws.String(id)})
 	err = apiError("DetachVolume", id, err)
-	if errors.Is(err, ErrWrongState) || errors.Is(err, ErrNotFound) {
+	if errors.Is(err, ErrNotFound) {
 		return nil
 	}
-	return err
-}
-
-// WaitVolumeDetached waits until the volume is attached to nothing, or gone.
-func (c *Client) WaitVolumeDetached(ctx context.Context, id string) error {
-	return c.await(ctx, waiting{"volume " + id + " to be detached", "DetachVolume", false}, func(ctx context.Context) (bool, string, error) {
+	// It is detached already, or on the way: that has to be looked at.
+	other := errors.Is(err, ErrWrongState)
+	if err != nil && !other {
+		return err
+	}
+	return c.await(ctx, waiting{what: "volume " + id + " to be detached", after: "DetachVolume", answered: !other}, func(ctx context.Context) (bool, string, error) {
 		vol, err := c.volume(ctx, id)
 		if errors.Is(err, ErrNotFound) {
 			return true, "", nil

@@ -41,8 +41,12 @@ type waiting struct {
 	// after is the call that has led to the wait, such as "CreateVolume". How
 	// long that takes is remembered. Empty: not to be remembered.
 	after string
-	// answered says that the answer of the call was a look: it said "not yet".
+	// answered says that there is no need to look at once: the answer of the call
+	// has said "not yet".
 	answered bool
+	// expected says that there is none when it is known how long it takes: the
+	// answer of the call said nothing.
+	expected bool
 }
 
 // await calls see until it is done, fails, or ctx ends. ErrNotFound is taken as
@@ -52,7 +56,7 @@ func (c *Client) await(ctx context.Context, w waiting, see look) error {
 	pacing := c.pacing(w.after)
 	reported := begin
 	for attempt, state := 1, "just begun"; ; attempt++ {
-		if attempt > 1 || !w.answered || c.cfg.Polling.Delay > 0 {
+		if attempt > 1 || !w.answered && (!w.expected || !pacing.Known()) || c.cfg.Polling.Delay > 0 {
 			looked := time.Since(begin)
 			var done bool
 			var err error

@@ -46,6 +46,15 @@ func TestAwaitRemembers(t *testing.T) {
 	if _, first := wait(c, w); first > 100*time.Millisecond {
 		t.Errorf("the first look is after %v", first)
 	}
+	// What the answer of the call said nothing of is, unless it is known how long
+	// it takes.
+	w.expected = true
+	if _, first := wait(c, w); first < takes/2 {
+		t.Errorf("what takes %v is looked at after %v", takes, first)
+	}
+	if _, first := wait(&Client{region: "us-east-1"}, w); first > 100*time.Millisecond {
+		t.Errorf("nothing known: the first look is after %v", first)
+	}
 	w.answered = true
 	for name, other := range map[string]*Client{
 		"another region": {cfg: Config{Pace: memory}, region: "eu-west-1"},

@@ -107,6 +107,9 @@ func (t took) lower() time.Duration {
 
 func duration(seconds float64) time.Duration { return time.Duration(seconds * float64(time.Second)) }
 
+// Known reports whether there were waits of the kind before.
+func (w *Wait) Known() bool { return len(w.known) > 0 }
+
 // Next is when to look again after elapsed, which is counted from the begin of
 // the wait.
 func (w *Wait) Next(elapsed time.Duration) time.Duration {

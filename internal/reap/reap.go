@@ -75,10 +75,7 @@ func remove(ctx context.Context, client *cloud.Client, kind journal.Kind, id str
 	case journal.Snapshot:
 		return client.DeleteSnapshot(ctx, id)
 	case journal.Attachment:
-		if err := client.DetachVolume(ctx, id); err != nil {
-			return err
-		}
-		return client.WaitVolumeDetached(ctx, id)
+		return client.DetachVolume(ctx, id)
 	case journal.Volume:
 		return client.DeleteVolume(ctx, id)
 	default:
