@@ -46,7 +46,8 @@ type ReuseConfig struct {
 	// over. Defaults to `90s`.
 	ReuseLease string `mapstructure:"reuse_lease" required:"false"`
 	// The registry to look in: `sqlite:PATH` or `dynamodb://TABLE?region=REGION`;
-	// the one that bakery-lineage registers in. Goes with `reuse`. Defaults to the
+	// the one that bakery-lineage registers in. One in EC2's tags cannot choose
+	// between equal bakes and is refused. Goes with `reuse`. Defaults to the
 	// environment variable `BAKERY_REGISTRY`, else to the file `registry.db` in
 	// the suite's folder.
 	Registry string `mapstructure:"registry" required:"false"`

@@ -60,8 +60,12 @@ func (b *bake) findEqual(ctx context.Context) error {
 	}
 	e.registry = registry.New(e.store, registry.As(stores.Actor()))
 	contender, err := e.registry.Contend(e.key, holder(), b.config.lease)
+	if errors.Is(err, registry.ErrUnsupported) {
+		return fmt.Errorf("reuse needs a registry in which one of several equal bakes can be chosen, sqlite:PATH or "+
+			"dynamodb://TABLE?region=REGION; %s is none: %w", e.name, err)
+	}
 	if err != nil {
-		return fmt.Errorf("reuse images: %w", err)
+		return err
 	}
 	var said news
 	for pause := 200 * time.Millisecond; ; pause = min(pause*3/2, 5*time.Second) {
@@ -98,6 +102,10 @@ func (b *bake) hold(ctx context.Context, held *registry.Held, said *news) error 
 	if found {
 		b.equal.held = nil
 		return held.Release(ctx)
+	}
+	if err := b.sayChanged(); err != nil {
+		// It only helps people to understand.
+		b.ui.Say(fmt.Sprintf("What has changed since the last bake is not known: %v", err))
 	}
 	go func() {
 		select {
@@ -229,9 +237,6 @@ func (b *bake) describe(ctx context.Context) error {
 	return nil
 }
 
-// maxNamed is how many files a message names.
-const maxNamed = 5
-
 // checkInputs makes sure that the image was baked from the files that its key
 // says. If they have changed meanwhile, or the build itself writes to one, then
 // nobody can say that the image is equal to another.
@@ -248,13 +253,8 @@ func (b *bake) checkInputs(ctx context.Context) error {
 	if len(changed) == 0 {
 		return nil
 	}
-	more := ""
-	if len(changed) > maxNamed {
-		more = fmt.Sprintf(" and %d more", len(changed)-maxNamed)
-		changed = changed[:maxNamed]
-	}
-	b.ui.Error(fmt.Sprintf("This image will not be reused: inputs have changed while it was baked: %s%s. "+
-		"What the build itself writes belongs into reuse_ignore.", strings.Join(changed, ", "), more))
+	b.ui.Error(fmt.Sprintf("This image will not be reused: inputs have changed while it was baked: %s. "+
+		"What the build itself writes belongs into reuse_ignore.", some(changed)))
 	held := e.held
 	e.key, e.held = "", nil
 	if held == nil {

@@ -202,7 +202,7 @@ func TestWhatCountsIsBakedAgain(t *testing.T) {
 	})
 	t.Run("a file", func(t *testing.T) {
 		w.put(t, "files/motd", "good evening")
-		w.wantReused(t, attempt{}, nil, "No image was baked from the same")
+		w.wantReused(t, attempt{}, nil, "files/motd\n")
 		w.put(t, "files/motd", "hello")
 		w.wantReused(t, attempt{}, &first, "")
 	})
@@ -231,6 +231,24 @@ func TestWhatIsNotReturned(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.wantBaked(t, untested, "is gone")
+}
+
+func TestWhatHasChangedIsSaid(t *testing.T) {
+	w := newReuseWorld(t)
+	w.wantBaked(t, nil, "No image was baked from the same\nCreating")
+	w.put(t, "files/motd", "good evening")
+	w.put(t, "files/new", "")
+	w.wantBaked(t, nil, "Changed since the last bake here: files/motd, files/new\n")
+	w.wantBaked(t, map[string]any{"tags": map[string]string{"a": "b"}}, "Changed since the last bake here: the options of the builder\n")
+}
+
+func TestRegistryThatCannotChoose(t *testing.T) {
+	w := newReuseWorld(t)
+	t.Setenv("BAKERY_HOME", w.dir)
+	out, provisioned := w.reuse(t, attempt{options: map[string]any{"registry": "ec2tags://local?region=us-east-1"}})
+	if !errors.Is(out.err, registry.ErrUnsupported) || provisioned || !strings.Contains(out.err.Error(), "reuse needs a registry in which") {
+		t.Errorf("error is %v, provisioned %v", out.err, provisioned)
+	}
 }
 
 func TestFailedBakeGivesTheLeaseBack(t *testing.T) {
