@@ -23,6 +23,7 @@ if [ "${1:-}" = tests ]; then
 	need systemd-nspawn systemd-container
 	need sudo sudo
 	need curl curl
+	need jq jq
 	need chromium chromium
 	need dot graphviz
 fi
