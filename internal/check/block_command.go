@@ -99,6 +99,9 @@ func (b *Command) compile(c *compiler, subject string) {
 		b.Stderr, b.StderrContains, b.StderrNotContains, b.StderrMatches, b.StderrNotMatches,
 		func(r *commandResult) []byte { return r.stderr },
 	})
+	if c.found == 1 && b.ExitStatus != nil && subject != Unknown && *b.ExitStatus == "0" && alwaysSucceeds(subject) {
+		c.problem("exit_status", "the command exits with 0 whatever it finds, because of how it ends; remove that, or assert what it prints")
+	}
 	if c.found == 0 {
 		c.problem("", `asserts nothing; write for example exit_status = 0`)
 	}

@@ -2,6 +2,7 @@ package check
 
 import (
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 )
@@ -95,7 +96,33 @@ func (c *compiler) number(attr string, text *string) (constraint, bool) {
 		c.problem(attr, "%v", err)
 		return nil, false
 	}
+	switch always, never := want.extremes(); {
+	case always:
+		c.problem(attr, "%q holds for every number, so it asserts nothing; give it a bound", value)
+	case never:
+		c.problem(attr, "%q holds for no number; correct its bounds", value)
+	}
 	return want, true
+}
+
+// extremes tells whether a constraint on a number that is not negative always
+// holds, or never. What it says can only change at its bounds.
+func (c constraint) extremes() (always, never bool) {
+	samples := []int64{0, math.MaxInt64}
+	for _, t := range c {
+		if n, err := strconv.ParseInt(t.bound, 10, 64); err == nil {
+			samples = append(samples, max(0, n-1), max(0, n), max(0, min(n, math.MaxInt64-1)+1))
+		}
+	}
+	always, never = true, true
+	for _, n := range samples {
+		if c.meets(n) {
+			never = false
+		} else {
+			always = false
+		}
+	}
+	return always, never
 }
 
 func validNumber(text string) error {

@@ -99,6 +99,56 @@ func lintCommand(text string, offline bool) []string {
 	return problems
 }
 
+// alwaysSucceeds tells whether a command exits with 0 whatever it does, because it
+// ends with something that cannot fail: foo || true. A plain true is left alone:
+// nobody takes that for a check of something else.
+func alwaysSucceeds(text string) bool {
+	file, err := syntax.NewParser(syntax.Variant(syntax.LangBash)).Parse(strings.NewReader(text), "")
+	if err != nil || len(file.Stmts) == 0 {
+		return false
+	}
+	if _, plain := file.Stmts[0].Cmd.(*syntax.CallExpr); plain && len(file.Stmts) == 1 {
+		return false
+	}
+	exits := false
+	syntax.Walk(file, func(node syntax.Node) bool {
+		// With one of these, the end may not be reached.
+		if call, ok := node.(*syntax.CallExpr); ok && len(call.Args) > 0 {
+			exits = exits || slices.Contains([]string{"exit", "set", "exec", "return", "eval", "."}, literal(call.Args[0]))
+		}
+		return true
+	})
+	return !exits && succeeds(file.Stmts[len(file.Stmts)-1])
+}
+
+// succeeds tells whether a statement cannot fail.
+func succeeds(s *syntax.Stmt) bool {
+	if s.Background {
+		return true
+	}
+	if s.Negated || len(s.Redirs) > 0 {
+		return false
+	}
+	switch c := s.Cmd.(type) {
+	case *syntax.CallExpr:
+		return len(c.Args) > 0 && slices.Contains([]string{"true", ":", "echo", "printf"}, literal(c.Args[0]))
+	case *syntax.BinaryCmd:
+		switch c.Op {
+		case syntax.OrStmt:
+			return succeeds(c.X) || succeeds(c.Y)
+		case syntax.AndStmt:
+			return succeeds(c.X) && succeeds(c.Y)
+		case syntax.Pipe, syntax.PipeAll:
+			return succeeds(c.Y)
+		}
+	case *syntax.Block:
+		return len(c.Stmts) > 0 && succeeds(c.Stmts[len(c.Stmts)-1])
+	case *syntax.Subshell:
+		return len(c.Stmts) > 0 && succeeds(c.Stmts[len(c.Stmts)-1])
+	}
+	return false
+}
+
 // literal is the text of a word without expansions, and "" of any other.
 func literal(word *syntax.Word) string {
 	var text strings.Builder

@@ -61,3 +61,15 @@ func TestSyntaxOfCommands(t *testing.T) {
 		}
 	}
 }
+
+func TestCommandsThatCannotFail(t *testing.T) {
+	for text, want := range map[string]bool{
+		`ls /x || true`: true, `ls /x; :`: true, `ls | echo done`: true, `(ls; true)`: true, `{ ls; echo x; }`: true, `ls; sleep 9 &`: true,
+		`true`: false, `echo x`: false, `ls`: false, `ls && true`: false, `true && ls`: false, `! true`: false, `set -e; ls; true`: false, `ls || exit 1; echo good`: false,
+		`true >/etc/x`: false, `ls |`: false, ``: false, `trueish`: false, `if ls; then true; fi`: false,
+	} {
+		if got := alwaysSucceeds(text); got != want {
+			t.Errorf("%q: %v, want %v", text, got, want)
+		}
+	}
+}
