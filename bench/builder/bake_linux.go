@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -157,7 +158,7 @@ func (w *world) bake(ctx context.Context, packer string, b builder, slot int) (b
 		args = append(args, "-var", "poll="+strconv.Itoa(b.Poll))
 	}
 	cmd := exec.CommandContext(ctx, packer, append(args, file)...)
-	cmd.Dir, cmd.Env = work, w.env
+	cmd.Dir, cmd.Env = work, append(slices.Clip(w.env), w.plugins(b.Type))
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
 	// The builders clean up after an interrupt, and want time for it.

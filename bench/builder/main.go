@@ -43,7 +43,7 @@ type options struct {
 func main() {
 	var o options
 	flag.IntVar(&o.pairs, "pairs", 5, "how often each builder bakes, in turn")
-	flag.IntVar(&o.quick, "quick", 2, "how often amazon-chroot also bakes with a delay of 1 s between two looks")
+	flag.IntVar(&o.quick, "quick", 1, "how often amazon-chroot also bakes with a delay of 1 s between two looks")
 	flag.StringVar(&o.atOnce, "at-once", "4,16", "how many bakes to run at once; empty: none")
 	flag.StringVar(&o.bin, "bin", "bin", "folder of the programs and of the Debian root in cache/")
 	flag.StringVar(&o.docs, "docs", "docs/benchmarks.md", "file to write the section to; empty: stdout")

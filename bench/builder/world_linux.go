@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -60,9 +61,14 @@ func (w *world) fill(ctx context.Context, t tools) error {
 		}
 	}
 	w.env = append(w.env, "BAKERY_HOME="+filepath.Join(w.dir, "home"), "BAKERY_CLOUD=aws", "CHECKPOINT_DISABLE=1",
-		"PACKER_CONFIG_DIR="+filepath.Join(w.dir, "packer"), "PACKER_PLUGIN_PATH="+filepath.Join(w.dir, "plugins"))
-	for source, plugin := range map[string]string{"github.com/hashicorp/amazon": t.peer, "github.com/imagebakery/bakery": t.plugin} {
-		if _, err := w.output(ctx, t.packer, "plugins", "install", "--path", plugin, source); err != nil {
+		"PACKER_CONFIG_DIR="+filepath.Join(w.dir, "packer"))
+	for _, p := range []struct{ forType, source, path string }{
+		{peer.Type, "github.com/hashicorp/amazon", t.peer}, {bakery.Type, "github.com/imagebakery/bakery", t.plugin},
+	} {
+		err := run.Command{
+			Argv: []string{t.packer, "plugins", "install", "--path", p.path, p.source}, Env: append(slices.Clip(w.env), w.plugins(p.forType)),
+		}.Run(ctx)
+		if err != nil {
 			return err
 		}
 	}
@@ -75,6 +81,12 @@ func (w *world) fill(ctx context.Context, t tools) error {
 	}
 	w.source = id
 	return w.serve(ctx)
+}
+
+// plugins is the variable that names the plugins for a type of source: Packer
+// asks all that there are what they are, so each builder has only its own.
+func (w *world) plugins(forType string) string {
+	return "PACKER_PLUGIN_PATH=" + filepath.Join(w.dir, "plugins", forType)
 }
 
 // output runs a command in the world and returns what it wrote, trimmed.
