@@ -104,7 +104,7 @@ func provisionOnce(t *testing.T, p *Provisioner) (string, error) {
 	ui := &packersdk.BasicUi{Reader: strings.NewReader(""), Writer: &out, ErrorWriter: &out}
 	comm := &localComm{t: t}
 	err := p.Provision(t.Context(), ui, comm, map[string]any{"MountPath": "/mnt/x", handoff.BakeIDKey: "bake-1"})
-	if len(comm.commands) > 1 {
+	if len(comm.commands) > 1 && !p.plan.NeedsFacts() {
 		t.Errorf("%d commands were started, want one: %q", len(comm.commands), comm.commands)
 	}
 	return out.String(), err
