@@ -87,14 +87,7 @@ func (r *Registry) register(ctx context.Context, lease *Lease, img Image, result
 		}
 		return r.again(ctx, lease, old, img, results)
 	}
-	if img, err = r.link(ctx, img); err != nil {
-		return Image{}, false, fmt.Errorf("register %s: %w", img, err)
-	}
-
-	events := []Event{r.event(OpRegister, img.ID, img.String())}
-	err = r.store.Commit(ctx, Change{
-		Image: &img, Results: results, Lease: lease, Events: append(events, r.testEvents(results)...),
-	})
+	recorded, err = r.commitNew(ctx, lease, img, results)
 	if errors.Is(err, ErrExists) {
 		// Someone else registered it since we looked.
 		for _, a := range img.Artifacts {
@@ -106,7 +99,31 @@ func (r *Registry) register(ctx context.Context, lease *Lease, img Image, result
 	if err != nil {
 		return Image{}, false, fmt.Errorf("register %s: %w", img, err)
 	}
-	return img, true, nil
+	return recorded, true, nil
+}
+
+// maxTries is how often a registration is tried that meets other writers.
+const maxTries = 10
+
+// commitNew stores an image that is not registered yet, on the condition that its
+// lineage is as it was looked at.
+func (r *Registry) commitNew(ctx context.Context, lease *Lease, img Image, results []TestResult) (Image, error) {
+	for try := 1; ; try++ {
+		linked, seen, err := r.link(ctx, img)
+		if err != nil {
+			return img, err
+		}
+		events := []Event{r.event(OpRegister, linked.ID, linked.String())}
+		err = r.store.Commit(ctx, Change{
+			Seen:  seen,
+			Image: &linked, Results: results, Lease: lease, Events: append(events, r.testEvents(results)...),
+		})
+		// Mostly it is a test of the parent, which changes nothing: look again. Who
+		// has a lease does that by himself.
+		if !errors.Is(err, ErrConflict) || lease != nil || try == maxTries {
+			return linked, err
+		}
+	}
 }
 
 // Link returns img with what it was baked from: parent is an id as
@@ -186,33 +203,33 @@ func validate(img Image, results []TestResult) error {
 }
 
 // link finds the parent of img in the registry. It refuses one that is revoked,
-// and one that was baked from img.
-func (r *Registry) link(ctx context.Context, img Image) (Image, error) {
+// and one that was baked from img. seen are the facts that this was decided on.
+func (r *Registry) link(ctx context.Context, img Image) (linked Image, seen map[string]int64, err error) {
 	load := newLoader(r.store)
 	parent, ok, err := load.parent(ctx, img)
 	if err != nil {
-		return img, err
+		return img, nil, err
 	}
 	if !ok {
 		if img.Parent != "" {
-			return img, fmt.Errorf("parent %s: %w", img.Parent, ErrNotFound)
+			return img, nil, fmt.Errorf("parent %s: %w", img.Parent, ErrNotFound)
 		}
-		return img, nil
+		return img, nil, nil
 	}
 	img.Parent = parent.ID
 	view, err := r.view(ctx, load, parent)
 	if err != nil {
-		return img, err
+		return img, nil, err
 	}
 	for _, a := range img.Artifacts {
 		if a.Ref == view.Lineage.Root {
-			return img, fmt.Errorf("it would be its own ancestor: %s was baked from %s", parent, a.Ref)
+			return img, nil, fmt.Errorf("it would be its own ancestor: %s was baked from %s", parent, a.Ref)
 		}
 	}
 	if view.Status == StatusRevoked {
-		return img, fmt.Errorf("its parent %s %w: %s", parent, ErrRevoked, view.Reason)
+		return img, nil, fmt.Errorf("its parent %s %w: %s", parent, ErrRevoked, view.Reason)
 	}
-	return img, nil
+	return img, load.seen(append([]Image{parent}, view.Lineage.Ancestors...)...), nil
 }
 
 // again adds to old what a second registration, as img, brings.

@@ -140,7 +140,7 @@ type between struct {
 }
 
 func (s *between) Commit(ctx context.Context, c registry.Change) error {
-	if happens := s.happens; happens != nil && c.Channel != nil {
+	if happens := s.happens; happens != nil && (c.Channel != nil || c.Image != nil) {
 		s.happens = nil
 		happens()
 	}
@@ -181,6 +181,23 @@ func TestConcurrencyRules(t *testing.T) {
 				if _, err := b.Channel(t.Context(), img.Line(), "stable"); !errors.Is(err, registry.ErrNotFound) {
 					t.Errorf("the channel has moved in spite of %s: %v", what, err)
 				}
+			}
+		},
+		"a parent is looked at again when its child is stored": func(t *testing.T, b *bench) {
+			foundation := b.add(image("foundation 1", ""), passed("s"))
+			store := &between{Store: b.store}
+			reg := registry.New(store)
+			// Another test of the parent is no reason to refuse.
+			store.happens = func() { b.must(b.RecordResults(t.Context(), foundation.ID, passed("late"))) }
+			if _, created, err := reg.Register(t.Context(), image("base 1", "ami-foundation-1")); err != nil || !created {
+				t.Errorf("with a test in between: %v, %v", created, err)
+			}
+			store.happens = func() { b.must(revokeFoundation(b)) }
+			if _, _, err := reg.Register(t.Context(), image("base 2", "ami-foundation-1")); !errors.Is(err, registry.ErrRevoked) {
+				t.Errorf("with a revocation in between: %v, want ErrRevoked", err)
+			}
+			if _, err := b.Resolve(t.Context(), "ami-base-2"); !errors.Is(err, registry.ErrNotFound) {
+				t.Errorf("it is registered: %v", err)
 			}
 		},
 		"facts are appended, and the same fact twice is one": func(t *testing.T, b *bench) {

@@ -34,12 +34,13 @@ func (s *Store) commit(ctx context.Context, c registry.Change) error {
 		}
 		return unsupported("channel %s of %s: nobody could tell who has moved it first; use a registry in SQLite or DynamoDB",
 			c.Channel.Name, c.Channel.Line)
-	case len(c.Seen) > 0:
-		return unsupported("a change on the condition that nothing else was recorded; use a registry in SQLite or DynamoDB")
 	case c.Lease != nil:
 		return unsupported("a lease: nobody could tell who has it; use a registry in SQLite or DynamoDB")
 	case c.Packages != nil:
 		return unsupported("a list of %d packages: tags have no room for it", len(c.Packages.Packages))
+	}
+	if err := s.wantSeen(ctx, c.Seen); err != nil {
+		return err
 	}
 	facts := map[string]map[string]string{} // tags by image
 	add := func(image, key, value string) {
@@ -78,6 +79,21 @@ func (s *Store) commit(ctx context.Context, c registry.Change) error {
 		}
 		if err := s.write(ctx, found[image], tags); err != nil {
 			return err
+		}
+	}
+	return nil
+}
+
+// wantSeen returns registry.ErrConflict when images have other facts than they
+// had. It looks just before it is written, which is as much as tags can do.
+func (s *Store) wantSeen(ctx context.Context, seen map[string]int64) error {
+	facts, err := s.Facts(ctx, slices.Collect(maps.Keys(seen))...)
+	if err != nil {
+		return err
+	}
+	for image, revision := range seen {
+		if facts[image].Revision != revision {
+			return fmt.Errorf("what is recorded about image %s: %w", image, registry.ErrConflict)
 		}
 	}
 	return nil

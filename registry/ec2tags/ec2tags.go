@@ -16,7 +16,8 @@
 //   - what does not fit into the 24 tags of 256 characters that it takes of the 50
 //     that an image can have.
 //
-// It keeps no history of events, no list of the checks that failed, and no record
+// What a change was decided on is looked at once more just before it is written,
+// and not in one go with it. It keeps no history of events, no list of the checks that failed, and no record
 // of an image that was deregistered everywhere: its tags are gone with it, and
 // the lineage of what was baked from it ends at its id. Of two registrations of
 // one image at the same moment the last counts, and both are told that they were

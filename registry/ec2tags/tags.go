@@ -2,6 +2,8 @@ package ec2tags
 
 import (
 	"fmt"
+	"hash/fnv"
+	"io"
 	"maps"
 	"slices"
 	"strconv"
@@ -208,6 +210,7 @@ func parseMark(id, value string) (m registry.Mark, err error) {
 // ids.
 func parseFacts(image string, tags map[string]string) (registry.Facts, error) {
 	var f registry.Facts
+	seen := fnv.New64a()
 	for _, key := range slices.Sorted(maps.Keys(tags)) {
 		if id, ok := strings.CutPrefix(key, resultPrefix); ok {
 			r, err := parseResult(id, tags[key])
@@ -215,6 +218,7 @@ func parseFacts(image string, tags map[string]string) (registry.Facts, error) {
 				return f, fmt.Errorf("tag %s: %w", key, err)
 			}
 			r.Image = image
+			_, _ = io.WriteString(seen, key)
 			f.Results = append(f.Results, r)
 		}
 		if id, ok := strings.CutPrefix(key, markPrefix); ok {
@@ -223,8 +227,13 @@ func parseFacts(image string, tags map[string]string) (registry.Facts, error) {
 				return f, fmt.Errorf("tag %s: %w", key, err)
 			}
 			m.Image = image
+			_, _ = io.WriteString(seen, key)
 			f.Marks = append(f.Marks, m)
 		}
+	}
+	if len(f.Results)+len(f.Marks) > 0 {
+		// Their number says little, since what is superseded goes.
+		f.Revision = int64(seen.Sum64())
 	}
 	return f, nil
 }

@@ -110,14 +110,35 @@ func refusedWhole(t *testing.T, s registry.Store) {
 	}
 }
 
-func seenRefused(t *testing.T, s registry.Store) {
-	img := image(1)
-	commitImages(t, s, img)
-	err := s.Commit(t.Context(), registry.Change{Seen: map[string]int64{img.ID: 0}, Marks: []registry.Mark{mark(1, img)}})
-	wantError(t, "Commit", err, registry.ErrUnsupported)
-	if got, err := s.Facts(t.Context(), img.ID); err != nil || len(got) != 0 {
-		t.Errorf("facts = %v, %v; want none", got, err)
+// seenBefore wants a change to be refused that was decided on facts which others
+// have seen change before it was sent.
+func seenBefore(t *testing.T, s registry.Store) {
+	parent, child := image(1), image(2)
+	commitImages(t, s, parent, child)
+	revision := func() map[string]int64 {
+		facts, err := s.Facts(t.Context(), parent.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return map[string]int64{parent.ID: facts[parent.ID].Revision}
 	}
+	send := func(n int, seen map[string]int64) error {
+		return s.Commit(t.Context(), registry.Change{Seen: seen, Marks: []registry.Mark{mark(n, child)}})
+	}
+	before := revision()
+	if err := send(1, before); err != nil {
+		t.Fatal(err)
+	}
+	commit(t, s, registry.Change{Marks: []registry.Mark{mark(9, parent)}})
+	wantError(t, "a mark on the parent", send(2, before), registry.ErrConflict)
+	if err := send(3, revision()); err != nil {
+		t.Error(err)
+	}
+	facts, err := s.Facts(t.Context(), child.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantEqual(t, "marks", []registry.Mark{mark(1, child), mark(3, child)}, facts[child.ID].Marks)
 }
 
 func noHistory(t *testing.T, s registry.Store) {

@@ -62,7 +62,7 @@ func Run(t *testing.T, open func(t *testing.T) registry.Store, opts ...Option) {
 		{"a channel moves by compare-and-set", channelMoves, channelRefused},
 		{"channels of other lines do not meet", channelLines, channelRefused},
 		{"a change is stored whole or not at all", atomic, refusedWhole},
-		{"a change is refused when what it was decided on has changed", seen, seenRefused},
+		{"a change is refused when what it was decided on has changed", seen, seenBefore},
 		{"events come in order, of one image or all", events, noHistory},
 		{"one of many registers an artifact", concurrentRegister, concurrentRegisterMerges},
 		{"one of many moves a channel", concurrentChannel, concurrentChannelRefused},
