@@ -237,7 +237,8 @@ func whileLeased(ctx context.Context, store Leaser, key string, token int64, com
 // Finish registers img, as [Registry.Register] does, as what the lease of
 // img.Bake.Key with that token was for, and gives the lease back. It returns
 // ErrLeaseLost, and records nothing, when somebody else has it meanwhile. Both
-// is one change: of two who bake the same image, one registers it.
+// is one change: of two who bake the same image, one registers it. Finishing the
+// same image again is no error.
 func (r *Registry) Finish(ctx context.Context, token int64, img Image, results ...TestResult) (recorded Image, created bool, err error) {
 	store, ok := r.store.(Leaser)
 	if !ok {
@@ -247,10 +248,17 @@ func (r *Registry) Finish(ctx context.Context, token int64, img Image, results .
 		recorded, created, err = r.register(ctx, free, img, results)
 		return err
 	})
-	if errors.Is(err, ErrLeaseLost) {
-		err = fmt.Errorf("register %s: %w", img, err)
+	if !errors.Is(err, ErrLeaseLost) {
+		return recorded, created, err
 	}
-	return recorded, created, err
+	err = fmt.Errorf("register %s: %w", img, err)
+	for _, a := range img.Artifacts {
+		if _, lookErr := newLoader(r.store).at(ctx, a.Ref); lookErr == nil {
+			// It was registered under the lease before: nothing is made twice.
+			return r.register(ctx, nil, img, results)
+		}
+	}
+	return Image{}, false, err
 }
 
 // Reused notes in the history that the image with the given id was returned

@@ -164,7 +164,11 @@ func TestHolderWhoLostTheLeaseRegistersNothing(t *testing.T) {
 	if now, err := store.Lease(t.Context(), leaseKey); err != nil || !now.Free {
 		t.Errorf("the lease is %+v, %v; want it free", now, err)
 	}
-	// Neither twice with one token.
+	// The same again changes nothing.
+	if again, created, err := reg.Finish(t.Context(), held.Token(), other); err != nil || created || again.ID != other.ID {
+		t.Errorf("finished again: %s, created %v, %v", again.ID, created, err)
+	}
+	// But no second image with one token.
 	if _, _, err := reg.Finish(t.Context(), held.Token(), leased(3)); !errors.Is(err, registry.ErrLeaseLost) {
 		t.Errorf("error is %v, want that the lease is lost", err)
 	}
