@@ -88,7 +88,7 @@ func (r *Registry) Find(ctx context.Context, q Query) (Found, error) {
 	}
 	load := newLoader(r.store)
 	var considered []Candidate
-	for img, err := range r.store.Images(ctx, q.coarse()) {
+	for img, err := range r.candidates(ctx, load, q) {
 		if err != nil {
 			return Found{}, fmt.Errorf("look for %s: %w", q, err)
 		}
@@ -131,6 +131,68 @@ func (r *Registry) applications(ctx context.Context) ([]string, error) {
 		}
 	}
 	return slices.Sorted(maps.Keys(names)), nil
+}
+
+// maxBatch is how many candidates are prepared at once.
+const maxBatch = 256
+
+// candidates yields the images that may be what q wants, newest first. What is
+// to be read about them is read for several at once: for one at first, since most
+// searches end there, and for more and more as a search goes on.
+func (r *Registry) candidates(ctx context.Context, load *loader, q Query) iter.Seq2[Image, error] {
+	return func(yield func(Image, error) bool) {
+		var batch []Image
+		size := 1
+		flush := func() bool {
+			if err := r.prepare(ctx, load, q, batch); err != nil {
+				yield(Image{}, err)
+				return false
+			}
+			for _, img := range batch {
+				if !yield(img, nil) {
+					return false
+				}
+			}
+			batch, size = batch[:0], min(2*size, maxBatch)
+			return true
+		}
+		for img, err := range r.store.Images(ctx, q.coarse()) {
+			if err != nil {
+				yield(Image{}, err)
+				return
+			}
+			if batch = append(batch, img); len(batch) == size && !flush() {
+				return
+			}
+		}
+		flush()
+	}
+}
+
+// prepare reads what judging images takes, of those whose attributes fit.
+func (r *Registry) prepare(ctx context.Context, load *loader, q Query, images []Image) error {
+	if len(images) < 2 {
+		return nil
+	}
+	tests := q.onImage(r.now())
+	var fit []Image
+	for _, img := range images {
+		lacks := func(t test) bool { return t(View{Image: img}) != "" }
+		if !slices.ContainsFunc(tests, lacks) {
+			fit = append(fit, img)
+		}
+	}
+	if len(q.Packages) > 0 {
+		if err := load.prefetchPackages(ctx, fit, q.packageNames()); err != nil {
+			return err
+		}
+		fit = slices.DeleteFunc(fit, func(img Image) bool {
+			list, known, err := load.packages(ctx, img, q.packageNames())
+			lacks := func(t test) bool { return t(View{Image: img}) != "" }
+			return err == nil && slices.ContainsFunc(q.onPackages(list, known), lacks)
+		})
+	}
+	return load.prefetch(ctx, fit...)
 }
 
 // judge returns what the image lacks, "" for nothing, and how many conditions
@@ -206,7 +268,7 @@ func (r *Registry) Select(ctx context.Context, q Query) iter.Seq2[View, error] {
 			return
 		}
 		load := newLoader(r.store)
-		for img, err := range r.store.Images(ctx, q.coarse()) {
+		for img, err := range r.candidates(ctx, load, q) {
 			if err != nil {
 				yield(View{}, fmt.Errorf("look for %s: %w", q, err))
 				return

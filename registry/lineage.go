@@ -31,18 +31,12 @@ type loader struct {
 	facts   map[string]Facts
 	factsOf map[string]bool
 	lists   map[string]PackageList // by digest and the names that were asked for
-	indexed map[string]bool        // names that were asked for of all lists at once
 }
-
-// manyLists is how many lists of packages are read one by one: most searches end
-// sooner, and all lists are too much for them.
-const manyLists = 32
 
 func newLoader(store Store) *loader {
 	return &loader{
 		store: store, images: map[string]Image{}, refs: map[Ref]string{},
 		facts: map[string]Facts{}, factsOf: map[string]bool{}, lists: map[string]PackageList{},
-		indexed: map[string]bool{},
 	}
 }
 
@@ -52,26 +46,10 @@ func (l *loader) packages(ctx context.Context, img Image, names []string) (list 
 	if img.Packages == "" {
 		return PackageList{}, false, nil
 	}
-	key := img.Packages + "\n" + strings.Join(names, "\n")
+	key := listKey(img.Packages, names)
 	if list, known = l.lists[key]; known {
 		return list, true, nil
 	}
-	asked := strings.Join(names, "\n")
-	if index, ok := l.store.(PackageIndex); ok && len(l.lists) >= manyLists && !l.indexed[asked] {
-		found, err := index.PackagesNamed(ctx, names...)
-		if err != nil {
-			return PackageList{}, false, fmt.Errorf("read the packages of all images: %w", err)
-		}
-		l.indexed[asked] = true
-		for digest, packages := range found {
-			l.lists[digest+"\n"+asked] = PackageList{Packages: packages}
-		}
-		if list, known = l.lists[key]; known {
-			return list, true, nil
-		}
-	}
-	// Asked for again, a list that is not in the index has none of the packages,
-	// or is newer than the index.
 	list, err = l.store.Packages(ctx, img.Packages, names...)
 	switch {
 	case errors.Is(err, ErrNotFound), errors.Is(err, ErrUnsupported):
@@ -81,6 +59,36 @@ func (l *loader) packages(ctx context.Context, img Image, names []string) (list 
 	}
 	l.lists[key] = list
 	return list, true, nil
+}
+
+func listKey(digest string, names []string) string {
+	return digest + "\n" + strings.Join(names, "\n")
+}
+
+// prefetchPackages reads for [loader.packages] what several images have of the
+// given names, where the store can do that at once.
+func (l *loader) prefetchPackages(ctx context.Context, images []Image, names []string) error {
+	index, ok := l.store.(PackageIndex)
+	if !ok {
+		return nil
+	}
+	var digests []string
+	for _, img := range images {
+		if _, known := l.lists[listKey(img.Packages, names)]; !known && img.Packages != "" {
+			digests = append(digests, img.Packages)
+		}
+	}
+	if len(digests) < 2 {
+		return nil
+	}
+	found, err := index.PackagesOf(ctx, digests, names...)
+	if err != nil {
+		return fmt.Errorf("read the packages of %d images: %w", len(digests), err)
+	}
+	for digest, list := range found {
+		l.lists[listKey(digest, names)] = list
+	}
+	return nil
 }
 
 func (l *loader) image(ctx context.Context, id string) (Image, error) {

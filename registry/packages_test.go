@@ -188,7 +188,7 @@ func (c *counting) Packages(ctx context.Context, digest string, names ...string)
 	return c.Store.Packages(ctx, digest, names...)
 }
 
-func TestLongSearchesReadAllListsAtOnce(t *testing.T) {
+func TestLongSearchesReadManyListsAtOnce(t *testing.T) {
 	b := newBench(t)
 	const images = 50
 	for n := range images {
@@ -201,7 +201,7 @@ func TestLongSearchesReadAllListsAtOnce(t *testing.T) {
 	if err != nil || found.Version != "2" {
 		t.Errorf("found %s, %v; want 2", found.Version, err)
 	}
-	if store.lists >= images-2 {
+	if store.lists > 3 {
 		t.Errorf("%d lists were read one by one", store.lists)
 	}
 }

@@ -108,12 +108,12 @@ type Store interface {
 	Close() error
 }
 
-// PackageIndex is a [Store] that knows by the name of a package which lists have
-// it. A search that looks at many images uses it.
+// PackageIndex is a [Store] that reads several lists of packages at once. A
+// search that looks at many images uses it.
 type PackageIndex interface {
-	// PackagesNamed returns, by the digest of their list, all packages that have
-	// one of the names.
-	PackagesNamed(ctx context.Context, names ...string) (map[string][]Package, error)
+	// PackagesOf returns, by digest, what [Store.Packages] does of each list
+	// that there is.
+	PackagesOf(ctx context.Context, digests []string, names ...string) (map[string]PackageList, error)
 }
 
 // Change is what is stored in one go.

@@ -58,26 +58,31 @@ func packages(t *testing.T, s registry.Store) {
 	}
 }
 
-// packagesIndexed wants a store that says it has an index to have one.
-func packagesIndexed(t *testing.T, s registry.Store) {
+// packagesAtOnce wants a store that says it reads several lists at once to do so.
+func packagesAtOnce(t *testing.T, s registry.Store) {
 	index, ok := s.(registry.PackageIndex)
 	if !ok {
-		t.Skip("this kind of store has no index of packages")
+		t.Skip("this kind of store reads one list at a time")
 	}
-	list, other := packageList(), packageList()
+	list, other, without := packageList(), packageList(), packageList()
 	other.Packages = other.Packages[:2]
-	for _, l := range []registry.PackageList{list, other} {
+	without.Packages = without.Packages[1:3]
+	for _, l := range []registry.PackageList{list, other, without} {
 		commit(t, s, registry.Change{Packages: &l})
 	}
-	got, err := index.PackagesNamed(t.Context(), "kernel", "openssl", "none")
+	digests := []string{list.Digest(), without.Digest(), "sha256:none", other.Digest()}
+	got, err := index.PackagesOf(t.Context(), digests, "kernel", "openssl", "none")
 	if err != nil {
 		t.Fatal(err)
 	}
-	names := map[string]int{}
-	for digest, packages := range got {
-		names[digest] = len(packages)
+	want := map[string]registry.PackageList{}
+	for _, digest := range []string{list.Digest(), without.Digest(), other.Digest()} {
+		if want[digest], err = s.Packages(t.Context(), digest, "kernel", "openssl", "none"); err != nil {
+			t.Fatal(err)
+		}
+		got[digest] = got[digest].Sorted()
 	}
-	wantEqual(t, "packages by list", map[string]int{list.Digest(): 2, other.Digest(): 1}, names)
+	wantEqual(t, "packages by list", want, got)
 }
 
 func packagesFirst(t *testing.T, s registry.Store) {

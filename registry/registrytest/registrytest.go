@@ -54,7 +54,7 @@ func Run(t *testing.T, open func(t *testing.T) registry.Store, opts ...Option) {
 		{"long scans lose and repeat nothing", longScan, nil},
 		{"filters let through what meets all of them", filters, nil},
 		{"a list of packages is kept once, and comes back by its digest", packages, packagesRefused},
-		{"packages are found by name in all lists", packagesIndexed, nil},
+		{"several lists of packages are read at once", packagesAtOnce, nil},
 		{"an image has packages that are recorded", packagesFirst, packagesRefused},
 		{"facts come back by image, in order", facts, bareFacts},
 		{"facts need an image", factsNeedImage, nil},

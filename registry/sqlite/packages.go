@@ -91,29 +91,73 @@ func (s *Store) Packages(ctx context.Context, digest string, names ...string) (r
 
 var _ registry.PackageIndex = (*Store)(nil)
 
-// PackagesNamed implements [registry.PackageIndex].
-func (s *Store) PackagesNamed(ctx context.Context, names ...string) (map[string][]registry.Package, error) {
-	wanted, err := json.Marshal(names)
+// PackagesOf implements [registry.PackageIndex].
+func (s *Store) PackagesOf(ctx context.Context, digests []string, names ...string) (map[string]registry.PackageList, error) {
+	found, err := s.packagesOf(ctx, digests, names)
+	return found, s.wrap("read packages", err)
+}
+
+func (s *Store) packagesOf(ctx context.Context, digests, names []string) (map[string]registry.PackageList, error) {
+	found := map[string]registry.PackageList{}
+	digestOf, ids, err := s.lists(ctx, digests, found)
 	if err != nil {
-		return nil, s.wrap("read packages", err)
+		return nil, err
 	}
-	rows, err := s.db.QueryContext(ctx, `SELECT l.digest, type, name, version, arch, source FROM packages p
-		CROSS JOIN package_entries e ON e.package = p.id JOIN package_lists l ON l.id = e.list
-		WHERE name IN (SELECT value FROM json_each(?))`, string(wanted))
+	wanted, err := json.Marshal(ids)
 	if err != nil {
-		return nil, s.wrap("read packages", err)
+		return nil, err
+	}
+	named, err := json.Marshal(names)
+	if err != nil {
+		return nil, err
+	}
+	// Each list is asked for each of the few versions of the names.
+	rows, err := s.db.QueryContext(ctx, `
+		WITH wanted AS MATERIALIZED (SELECT value AS id FROM json_each(?)),
+			named AS MATERIALIZED (SELECT * FROM packages WHERE name IN (SELECT value FROM json_each(?)))
+		SELECT e.list, p.type, p.name, p.version, p.arch, p.source FROM wanted w
+		CROSS JOIN named p CROSS JOIN package_entries e ON e.list = w.id AND e.package = p.id`, string(wanted), string(named))
+	if err != nil {
+		return nil, err
 	}
 	defer rows.Close()
-	found := map[string][]registry.Package{}
 	for rows.Next() {
-		var digest string
+		var id int64
 		var p registry.Package
-		if err := rows.Scan(&digest, &p.Type, &p.Name, &p.Version, &p.Arch, &p.Source); err != nil {
-			return nil, s.wrap("read packages", err)
+		if err := rows.Scan(&id, &p.Type, &p.Name, &p.Version, &p.Arch, &p.Source); err != nil {
+			return nil, err
 		}
-		found[digest] = append(found[digest], p)
+		list := found[digestOf[id]]
+		list.Packages = append(list.Packages, p)
+		found[digestOf[id]] = list
 	}
-	return found, s.wrap("read packages", rows.Err())
+	return found, rows.Err()
+}
+
+// lists puts the lists with some digests into found, without packages yet, and
+// returns their ids.
+func (s *Store) lists(ctx context.Context, digests []string, found map[string]registry.PackageList) (digestOf map[int64]string, ids []int64, err error) {
+	wanted, err := json.Marshal(digests)
+	if err != nil {
+		return nil, nil, err
+	}
+	rows, err := s.db.QueryContext(ctx, `SELECT id, digest, distro, release FROM package_lists
+		WHERE digest IN (SELECT value FROM json_each(?))`, string(wanted))
+	if err != nil {
+		return nil, nil, err
+	}
+	defer rows.Close()
+	digestOf = map[int64]string{}
+	for rows.Next() {
+		var id int64
+		var digest string
+		var list registry.PackageList
+		if err := rows.Scan(&id, &digest, &list.Distro, &list.Release); err != nil {
+			return nil, nil, err
+		}
+		digestOf[id], found[digest], ids = digest, list, append(ids, id)
+	}
+	return digestOf, ids, rows.Err()
 }
 
 func (s *Store) packages(ctx context.Context, query string, args []any) ([]registry.Package, error) {

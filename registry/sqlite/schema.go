@@ -98,7 +98,6 @@ CREATE TABLE package_entries (
 	package INTEGER NOT NULL REFERENCES packages (id),
 	PRIMARY KEY (list, package)
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX package_entries_of_package ON package_entries (package);
 `, `
 ALTER TABLE images ADD COLUMN bake_key TEXT; -- as in the record, for those registered before too
 UPDATE images SET bake_key = json_extract(record, '$.bake.key');
