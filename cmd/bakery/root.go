@@ -17,18 +17,15 @@ func newRoot() *cobra.Command {
 		Short: "Look after baked machine images: the local cloud, the registry, cleaning up",
 		Long: `bakery is the companion of the Packer plugin of the same name.
 
-  bakery local    the local cloud: EC2 and EBS on this machine's files
-  bakery images   the registry: images, their lineage and their tests
-  bakery registry make a registry, copy one to another
-  bakery promote, demote, deprecate, revoke, retire, hold, restore
-                  decisions about an image, recorded in the registry
-  bakery outdated what to bake again, in the order to do it in
-  bakery test     record the tests of an image from a JUnit report
-  bakery spec     suite files: validate them, run them without Packer
-  bakery reap     remove what crashed bakes left behind
+Commands that a program may read take --output json. Set BAKERY_LOG=1 to see what
+is done on the way.
 
-Set BAKERY_LOG=1 to see what is done on the way.
 Exit codes: 0 done, 1 could not be done, 2 wrong usage, 130 interrupted.`,
+		Example: `  bakery local import disk.raw --name debian-12   a disk to start from
+  bakery images tree                              what was baked from what
+  bakery promote ami-0123456789abcdef0 --channel stable
+  bakery revoke ami-0123456789abcdef0 --reason CVE-2026-1234 --dry-run
+  bakery outdated                                 what to bake again`,
 		Version:       version.PluginVersion.FormattedVersion(),
 		SilenceErrors: true,
 		SilenceUsage:  true,
@@ -38,9 +35,22 @@ Exit codes: 0 done, 1 could not be done, 2 wrong usage, 130 interrupted.`,
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usageError{fmt.Errorf("%w; see '%s --help'", err, cmd.CommandPath())}
 	})
-	root.AddCommand(newLocalCommand(), newImagesCommand(), newReapCommand(), newSpecCommand())
-	root.AddCommand(newRegistryCommand(), newTestCommand(), newOutdatedCommand())
-	root.AddCommand(newDecisionCommands()...)
+	for _, group := range []struct {
+		title    string
+		commands []*cobra.Command
+	}{
+		{"What there is:", []*cobra.Command{newImagesCommand(), newOutdatedCommand(), newRegistryCommand()}},
+		{"What is decided about an image:", newDecisionCommands()},
+		{"Tests:", []*cobra.Command{newSpecCommand(), newTestCommand()}},
+		{"This machine:", []*cobra.Command{newLocalCommand(), newReapCommand()}},
+	} {
+		root.AddGroup(&cobra.Group{ID: group.title, Title: group.title})
+		for _, command := range group.commands {
+			command.GroupID = group.title
+		}
+		root.AddCommand(group.commands...)
+	}
+	root.AddCommand(newVersionCommand())
 	return root
 }
 
