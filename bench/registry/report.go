@@ -49,9 +49,7 @@ is checked. A cell shows the median, and in parentheses the middle half.
 
 `, humanize.IBytes(uint64(last.bytes)), humanize.Comma(int64(last.size)), lines, packagesPerImage, humanize.Comma(int64(last.packages))) +
 		table + fmt.Sprintf(`
-The goal, to find the newest tested image within %d ms at any size, %s. The last
-question reads the versions of one package in all images at once, and so grows
-with them.
+The goal, to find the newest tested image within %d ms at any size, %s.
 `, goal, verdict), nil
 }
 
