@@ -43,6 +43,7 @@ func (b *KernelModule) subjects() subjects {
 const (
 	etcModules  = "/etc/modules"
 	procModules = "/proc/modules"
+	procVersion = "/proc/version" // of any kernel whose /proc is mounted
 )
 
 func (b *KernelModule) compile(c *compiler, subject string) {
@@ -82,14 +83,21 @@ func (b *KernelModule) compile(c *compiler, subject string) {
 		if f.mode != Booted {
 			return false, "", undecided("the kernel is the build host's")
 		}
-		content, v := f.content(procModules)
-		for line := range strings.Lines(string(content)) {
+		content, there, v := f.text(procModules)
+		switch n := f.nodes[procVersion]; {
+		case v.outcome != "" || there:
+		case n != nil && n.presence == present:
+			return false, "the kernel takes no modules", verdict{}
+		default:
+			return false, "", f.unread(procModules)
+		}
+		for line := range strings.Lines(content) {
 			if loaded, _, _ := strings.Cut(line, " "); moduleName(loaded) == name {
 				return true, procModules, v
 			}
 		}
 		return false, "not in " + procModules, v
-	}, needsBoot(remedy), readsText(procModules))
+	}, needsBoot(remedy), readsText(procModules), reads(func(n *needs) { n.path(procVersion) }))
 	if c.found == 0 {
 		c.problem("", "asserts nothing; write for example disabled = true")
 	}
