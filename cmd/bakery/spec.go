@@ -19,7 +19,7 @@ func newSpecCommand() *cobra.Command {
 		Args:  noSuchCommand,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newSpecCheckCommand(), newSpecRunCommand(), newSpecLearnCommand())
+	cmd.AddCommand(newSpecCheckCommand(), newSpecRunCommand(), newSpecLearnCommand(), newSpecConvertCommand())
 	return cmd
 }
 
