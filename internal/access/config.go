@@ -84,7 +84,8 @@ type Config struct {
 	// Accept any TLS certificate of the endpoint. Defaults to `false`.
 	InsecureSkipTLSVerify bool `mapstructure:"insecure_skip_tls_verify" required:"false"`
 	// How often a call is repeated that was throttled or got no answer, with
-	// growing delays between. Defaults to `10`.
+	// growing delays between. Defaults to `10` for calls without an answer;
+	// throttled ones are then repeated until they are accepted.
 	MaxRetries int `mapstructure:"max_retries" required:"false"`
 	// Accept regions that this release does not know. Defaults to `false`.
 	SkipRegionValidation bool `mapstructure:"skip_region_validation" required:"false"`
@@ -278,7 +279,7 @@ func (c *Config) Client(ctx context.Context, report WaitReport) (*cloud.Client, 
 	}
 	if c.Cloud == Local {
 		if cfg.Transport = c.transport; cfg.Transport == nil {
-			transport, err := openLocal(ctx)
+			transport, err := openLocal(ctx, c.Region)
 			if err != nil {
 				return nil, err
 			}

@@ -17,12 +17,14 @@ type localTransport struct {
 
 func (t localTransport) Close() error { return t.cloud.Close() }
 
-func openLocal(ctx context.Context) (http.RoundTripper, error) {
+// openLocal opens the local cloud as a host in a region sees it.
+func openLocal(ctx context.Context, region string) (http.RoundTripper, error) {
 	dir, err := home.Dir()
 	if err != nil {
 		return nil, err
 	}
-	local, err := localcloud.Open(ctx, dir, localcloud.OptionsFromEnv()...)
+	options := append(localcloud.OptionsFromEnv(), localcloud.WithRegion(region))
+	local, err := localcloud.Open(ctx, dir, options...)
 	if err != nil {
 		return nil, fmt.Errorf("open the local cloud in %s: %w", dir, err)
 	}
