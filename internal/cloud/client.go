@@ -12,7 +12,6 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
-	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/credentials"
@@ -40,7 +39,7 @@ type Config struct {
 
 	EndpointEC2           string // replaces EC2's endpoint; empty is AWS's own
 	InsecureSkipTLSVerify bool   // for an endpoint with a certificate of its own
-	MaxRetries            int    // of a throttled or broken call; 0 is 10
+	MaxRetries            int    // of a throttled or broken call; 0 is 10 of a broken one, and no limit for a throttled one
 	Polling               Polling
 	MFACode               string // for a profile whose role wants a second factor
 	SkipMetadata          bool   // take neither credentials nor region from instance metadata
@@ -87,9 +86,6 @@ type Client struct {
 // but asks AWS nothing, except for the region when none is configured: that is
 // then the one of the instance this host is.
 func New(ctx context.Context, cfg Config) (*Client, error) {
-	if cfg.MaxRetries == 0 {
-		cfg.MaxRetries = 10
-	}
 	awsCfg, err := load(ctx, cfg)
 	if err != nil {
 		return nil, fmt.Errorf("read the AWS configuration: %w", err)
@@ -117,7 +113,7 @@ func New(ctx context.Context, cfg Config) (*Client, error) {
 // load finds out region and credentials. With a transport of our own the
 // environment and files of AWS's tools have no say: they are for another cloud.
 func load(ctx context.Context, cfg Config) (aws.Config, error) {
-	retryer := func() aws.Retryer { return newRetryer(cfg.MaxRetries) }
+	retryer := func() aws.Retryer { return newRetryer(cfg) }
 	static := credentials.NewStaticCredentialsProvider(cfg.AccessKey, cfg.SecretKey, cfg.SessionToken)
 	if cfg.Transport != nil {
 		return aws.Config{
@@ -231,17 +227,6 @@ func httpClient(cfg Config) aws.HTTPClient {
 		})
 	}
 	return client
-}
-
-// newRetryer repeats throttled and broken calls with growing, jittered delays.
-// The client-side token bucket of the SDK is off: it makes a bake that has time
-// fail when many bakes are throttled together.
-func newRetryer(maxRetries int) aws.Retryer {
-	return retry.NewStandard(func(o *retry.StandardOptions) {
-		o.MaxAttempts = maxRetries + 1
-		o.RateLimiter = noRateLimit{}
-		o.MaxBackoff = 30 * time.Second
-	})
 }
 
 // tellCalls makes clients tell of each call, not of its repetitions.

@@ -18,14 +18,19 @@ const onceTries = 4
 // repeatRefusedOnly lets the SDK repeat a call only when EC2 has refused it as
 // too many: any other failure may have had its effect.
 func repeatRefusedOnly(o *ec2.Options) {
-	o.Retryer = retry.NewStandard(func(s *retry.StandardOptions) {
-		s.MaxAttempts = o.Retryer.MaxAttempts()
+	limit := o.Retryer.MaxAttempts()
+	r := retry.NewStandard(func(s *retry.StandardOptions) {
+		s.MaxAttempts = limit
 		s.RateLimiter = noRateLimit{}
 		s.Retryables = []retry.IsErrorRetryable{
 			retry.RetryableErrorCode{Codes: retry.DefaultThrottleErrorCodes},
 			retry.IsErrorRetryableFunc(func(error) aws.Ternary { return aws.FalseTernary }),
 		}
 	})
+	o.Retryer = r
+	if limit == 0 {
+		o.Retryer = &patient{Standard: r}
+	}
 }
 
 // once makes a call that must not have its effect twice and has no client
