@@ -32,10 +32,15 @@ type difference struct {
 
 var differences = []difference{
 	{"basic disks mounts scratch shared", "image us-east-1 tag bakery:bake", "", "*", "Every resource says whose it is"},
+	{"basic disks mounts scratch shared", "image us-east-1 tag bakery:heartbeat", "", "=ended", "Every resource says whose it is"},
 	{"basic disks mounts shared", "snapshot us-east-1 /dev/xvda tag bakery:bake", "", "*", "Every resource says whose it is"},
+	{"basic disks mounts shared", "snapshot us-east-1 /dev/xvda tag bakery:heartbeat", "", "=ended", "Every resource says whose it is"},
 	{"scratch", "snapshot us-east-1 xvda tag bakery:bake", "", "*", "Every resource says whose it is"},
+	{"scratch", "snapshot us-east-1 xvda tag bakery:heartbeat", "", "=ended", "Every resource says whose it is"},
 	{"shared", "image eu-west-1 tag bakery:bake", "", "*", "Every resource says whose it is"},
+	{"shared", "image eu-west-1 tag bakery:heartbeat", "", "=ended", "Every resource says whose it is"},
 	{"shared", "snapshot eu-west-1 /dev/xvda tag bakery:bake", "", "*", "Every resource says whose it is"},
+	{"shared", "snapshot eu-west-1 /dev/xvda tag bakery:heartbeat", "", "=ended", "Every resource says whose it is"},
 	{"basic disks mounts scratch", "image us-east-1 ENA", "false", "true", "Attributes are the source's"},
 	{"basic disks shared", "file /etc/resolv.conf", "", "*", "Files that are lent come back"},
 	{

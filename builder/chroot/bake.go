@@ -61,6 +61,9 @@ type bake struct {
 	snapshot     string      // id of the snapshot of the volume
 	registered   cloud.Image // from that snapshot
 
+	beatEvery time.Duration // between signs of life; 0: as often as usual
+	stopHeart func()        // ends the signs of life; set with the journal
+
 	equal equal       // images that are the same as this bake's
 	stop  func(error) // ends the bake with a reason
 }
@@ -145,6 +148,9 @@ func (b *bake) connect(ctx context.Context) error {
 		Bake: b.id, Started: b.started, Region: b.client.Region(), Access: how,
 		Regions: b.config.copyRegions(b.client.Region()),
 	})
+	if err == nil {
+		b.startHeart(ctx)
+	}
 	return err
 }
 
@@ -195,9 +201,13 @@ func (b *bake) finish(failure error) error {
 	if b.journal == nil {
 		return nil
 	}
+	b.stopHeart()
 	ctx, cancel := context.WithTimeout(context.Background(), cleanupTimeout)
 	defer cancel()
 	if failure != nil && b.config.PackerOnError == "abort" {
+		if err := b.mark(ctx, reap.Kept); err != nil {
+			b.ui.Error(fmt.Sprintf("Other hosts may take what is kept for left behind: %v", err))
+		}
 		b.ui.Error(fmt.Sprintf("Left as it is, because of -on-error=abort: %s. `bakery reap --kept` removes it.", b.left()))
 		return errors.Join(b.journal.Keep(), b.journal.Close())
 	}

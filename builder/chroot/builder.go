@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/hashicorp/hcl/v2/hcldec"
 	"github.com/hashicorp/packer-plugin-sdk/multistep"
@@ -24,7 +25,8 @@ const BuilderID = "imagebakery.chroot"
 // Builder implements [packersdk.Builder].
 type Builder struct {
 	config   Config
-	journals string // folder of journals; empty: that of the suite
+	journals string        // folder of journals; empty: that of the suite
+	beat     time.Duration // between signs of life; 0: as often as usual
 
 	call func() (bakekey.Call, error) // how Packer was called; nil: by what its process says
 }
@@ -49,7 +51,7 @@ func (b *Builder) Prepare(raws ...any) (variables, warnings []string, err error)
 // Run implements [packersdk.Builder].
 func (b *Builder) Run(ctx context.Context, ui packersdk.Ui, hook packersdk.Hook) (packersdk.Artifact, error) {
 	bake := newBake(&b.config, ui)
-	bake.journals, bake.equal.call = b.journals, b.call
+	bake.journals, bake.equal.call, bake.beatEvery = b.journals, b.call, b.beat
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	bake.stop = stop

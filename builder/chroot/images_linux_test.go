@@ -41,7 +41,7 @@ func TestCopies(t *testing.T) {
 	}
 	for region, img := range images {
 		c := w.client.InRegion(region)
-		tags := map[string]string{"k": "image", "of": "tiny", reap.OwnerTag: out.artifact.bake.ID}
+		tags := map[string]string{"k": "image", "of": "tiny", reap.OwnerTag: out.artifact.bake.ID, reap.HeartbeatTag: reap.Ended}
 		if diff := cmp.Diff(tags, img.Tags); diff != "" {
 			t.Errorf("%s: tags (-want +got):\n%s", region, diff)
 		}

@@ -40,6 +40,7 @@ type child struct {
 	Dir     string         // of the local cloud and the journals
 	Options map[string]any //
 	Guest   int            // seconds that a daemon of the guest sleeps, by which it is known; 0: none
+	Fail    bool           // the provisioners fail
 	Die     string         // the moment at which the process kills itself; empty: it tells of each
 }
 
@@ -83,6 +84,9 @@ func (c child) run() error {
 	ui := &packersdk.BasicUi{Reader: strings.NewReader(""), Writer: out, ErrorWriter: out, PB: new(packersdk.NoopProgressTracker)}
 	_, err = b.Run(ctx, ui, hookFunc(func(ctx context.Context, comm packersdk.Communicator) error {
 		moments.reach("provisioning begins")
+		if c.Fail {
+			return errors.New("provisioners fail as they were told")
+		}
 		if c.Guest > 0 {
 			daemon := &packersdk.RemoteCmd{Command: fmt.Sprintf("cd /etc && setsid sleep %d </dev/null >/dev/null 2>&1 & echo yes > /etc/baked", c.Guest)}
 			if err := daemon.RunWithUi(ctx, comm, ui); err != nil {
@@ -244,7 +248,14 @@ func TestKill(t *testing.T) {
 	workers.Wait()
 	var table strings.Builder
 	fmt.Fprintf(&table, "SIGKILL, %d moments in their order:\n%-72s %s", len(list), "moment", "afterwards")
-	commit := slices.IndexFunc(list, func(moment string) bool { return strings.Contains(moment, "Noting that the image is good") })
+	// The line in the journal that makes the image good comes after the calls
+	// that tell other hosts.
+	commit := 0
+	for i, moment := range list {
+		if strings.Contains(moment, " CreateTags ") {
+			commit = i
+		}
+	}
 	for i, moment := range list {
 		fmt.Fprintf(&table, "\n%-72s %s", moment, cmp.Or(results[i], "FAILED"))
 		if good := strings.HasPrefix(results[i], finished); results[i] != "" && good != (i > commit) {
@@ -320,9 +331,20 @@ func (w *world) outcome(t *testing.T, old *Artifact) string {
 // reap tidies up as `bakery reap` does.
 func (w *world) reap(t *testing.T) error {
 	t.Helper()
+	return w.orphans(t, false)
+}
+
+// reapKept is reap with --kept.
+func (w *world) reapKept(t *testing.T) error {
+	t.Helper()
+	return w.orphans(t, true)
+}
+
+func (w *world) orphans(t *testing.T, kept bool) error {
+	t.Helper()
 	config := new(access.Config)
 	config.UseTransport(openCloud(t, w.dir).Transport())
-	_, err := reap.Orphans(t.Context(), filepath.Join(w.dir, "journal"), false, config.Connect, func(kind journal.Kind, id string) {
+	_, err := reap.Orphans(t.Context(), filepath.Join(w.dir, "journal"), kept, config.Connect, func(kind journal.Kind, id string) {
 		t.Logf("removed %s %s", kind, id)
 	})
 	return err

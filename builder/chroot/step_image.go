@@ -36,7 +36,7 @@ func graced(ctx context.Context) (context.Context, context.CancelFunc) {
 func (b *bake) createSnapshot(ctx context.Context) error {
 	calling, done := graced(ctx)
 	defer done()
-	id, err := b.client.CreateSnapshot(calling, b.volume.id, "Root of "+b.image.Name, b.snapshotTags, reap.OwnerTag)
+	id, err := b.client.CreateSnapshot(calling, b.volume.id, "Root of "+b.image.Name, beating(b.snapshotTags), reap.OwnerTag)
 	if err != nil {
 		return err
 	}
@@ -91,6 +91,7 @@ func (b *bake) register(ctx context.Context) error {
 func (b *bake) registerAs(ctx context.Context, client *cloud.Client, spec cloud.ImageSpec, temporary bool) (cloud.Image, error) {
 	calling, done := graced(ctx)
 	defer done()
+	spec.Tags = beating(spec.Tags)
 	id, err := client.RegisterImage(calling, spec, reap.OwnerTag)
 	if err != nil {
 		return cloud.Image{}, err
@@ -160,7 +161,9 @@ func (b *bake) beginCopy(ctx context.Context, t *target) error {
 	}
 	calling, done := graced(ctx)
 	defer done()
-	id, err := t.client.CopyImage(calling, b.copySpec(t))
+	spec := b.copySpec(t)
+	spec.Tags, spec.SnapshotTags = beating(spec.Tags), beating(spec.SnapshotTags)
+	id, err := t.client.CopyImage(calling, spec)
 	if err != nil {
 		return err
 	}
@@ -249,6 +252,9 @@ func (b *bake) commit(ctx context.Context) error {
 			}
 			obsolete = append(obsolete, list...)
 		}
+	}
+	if err := b.end(ctx); err != nil {
+		return err
 	}
 	return b.journal.Commit(obsolete...)
 }

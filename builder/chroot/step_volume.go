@@ -55,7 +55,9 @@ func (b *bake) volumeSpec() cloud.VolumeSpec {
 func (b *bake) createVolume(ctx context.Context) error {
 	calling, done := graced(ctx)
 	defer done()
-	id, err := b.client.CreateVolume(calling, b.volumeSpec())
+	spec := b.volumeSpec()
+	spec.Tags = beating(spec.Tags)
+	id, err := b.client.CreateVolume(calling, spec)
 	if err != nil {
 		return err
 	}

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	packersdk "github.com/hashicorp/packer-plugin-sdk/packer"
 
@@ -97,6 +98,7 @@ type attempt struct {
 	watch   func(call, region string)                           // hears of each call
 	call    func() (bakekey.Call, error)                        // how Packer was called
 	hear    func(text string)                                   // hears what is said
+	beat    time.Duration                                       // between signs of life; 0: as often as usual
 }
 
 // outcome is what a bake came to.
@@ -119,7 +121,7 @@ func (w *world) bake(t *testing.T, a attempt) outcome {
 		t.Fatal(err)
 	}
 	b.journals = filepath.Join(w.dir, "journal")
-	b.call = a.call
+	b.call, b.beat = a.call, a.beat
 	b.config.UseTransport(openCloud(t, w.dir, a.faults...).Transport())
 	if a.watch != nil {
 		b.config.Watch(a.watch)

@@ -20,6 +20,34 @@ func (c *Client) Tag(ctx context.Context, tags map[string]string, resources ...s
 	return apiError("CreateTags", strings.Join(resources, " "), err)
 }
 
+// Resource is something that carries tags.
+type Resource struct {
+	ID   string
+	Type string            // as EC2 calls it: image, snapshot, volume, …
+	Tags map[string]string // of those that were asked for
+}
+
+// Tagged returns the account's resources in the region that carry any of the
+// tags, with the values of these, sorted by id.
+func (c *Client) Tagged(ctx context.Context, keys ...string) ([]Resource, error) {
+	byID := map[string]Resource{}
+	pages := ec2.NewDescribeTagsPaginator(c.ec2, &ec2.DescribeTagsInput{Filters: filters(map[string][]string{"key": keys})})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return nil, apiError("DescribeTags", strings.Join(keys, " "), err)
+		}
+		for _, tag := range page.Tags {
+			id := aws.ToString(tag.ResourceId)
+			if _, seen := byID[id]; !seen {
+				byID[id] = Resource{ID: id, Type: string(tag.ResourceType), Tags: map[string]string{}}
+			}
+			byID[id].Tags[aws.ToString(tag.Key)] = aws.ToString(tag.Value)
+		}
+	}
+	return slices.SortedFunc(maps.Values(byID), func(x, y Resource) int { return strings.Compare(x.ID, y.ID) }), nil
+}
+
 // tagList returns tags in the order of their keys, so that equal requests are
 // equal byte for byte and client tokens hold.
 func tagList(tags map[string]string) []types.Tag {

@@ -117,6 +117,9 @@ func (b Builder) kinds(action string) ([]kind, error) {
 		// The source of the copy is an image too, so that the tag cannot be asked
 		// for; what copies are tagged with is seen to by ec2:CreateTags.
 		return []kind{b.uses("Images", images), b.uses("Snapshots", snapshots)}, nil
+	case "CreateTags":
+		// Of what is there already; on what is being created see For.
+		return []kind{b.owns("Volumes", volumes), b.owns("Snapshots", snapshots), b.owns("Images", images)}, nil
 	case "DeregisterImage", "ModifyImageAttribute", "EnableImageDeprecation", "DisableImageDeprecation",
 		"EnableImageDeregistrationProtection", "DisableImageDeregistrationProtection":
 		return []kind{b.owns("Images", images)}, nil

@@ -213,6 +213,19 @@ func Orphans(ctx context.Context, dir string, kept bool,
 	return undone, errors.Join(errs...)
 }
 
+// List reports what [Orphans] would undo, and returns of how many bakes.
+func List(dir string, kept bool, report Report) (int, error) {
+	journals, err := journal.Orphans(dir, kept)
+	errs := []error{err}
+	for _, j := range journals {
+		for _, e := range j.Entries() {
+			report(e.Kind, e.ID)
+		}
+		errs = append(errs, j.Close())
+	}
+	return len(journals), errors.Join(errs...)
+}
+
 func undoOrphan(ctx context.Context, j *journal.Journal,
 	connect func(context.Context, journal.Header) (*cloud.Client, error),
 	report Report,
