@@ -118,13 +118,13 @@ func TestWhichDatabase(t *testing.T) {
 			t.Errorf("on %q the database is %s (%v), want %s", id, db.system, v, want)
 		}
 	}
+	f.os["ID"] = "debian"
 	f.packages.databases[0].packages = nil
 	if _, v := f.database(); v.outcome != Errored {
 		t.Errorf("an empty database gives %v", v)
 	}
 	f.packages.databases[0].packages = some
 	f.packages.interrupted = true
-	f.os["ID"] = "debian"
 	if _, v := f.database(); v.outcome != Errored {
 		t.Errorf("an interrupted dpkg gives %v", v)
 	}
