@@ -20,7 +20,11 @@ func (c *Config) prepareImage() []error {
 	case c.AMIName == "":
 		wrong("ami_name is missing; name the image, for instance \"shop-1.4.2-{{timestamp}}\"")
 	case !strings.Contains(c.AMIName, unknown) && !nameForm.MatchString(c.AMIName):
-		wrong("ami_name is %q; EC2 takes 3 to 128 letters, digits, and ()[] ./-'@_ (%q would do)", c.AMIName, cleanName(c.AMIName))
+		hint := ""
+		if clean := cleanName(c.AMIName); nameForm.MatchString(clean) {
+			hint = fmt.Sprintf(" (%q would do)", clean)
+		}
+		wrong("ami_name is %q; EC2 takes 3 to 128 letters, digits, and ()[] ./-'@_%s", c.AMIName, hint)
 	}
 	errs = append(errs,
 		oneOf("ami_architecture", c.Architecture, "x86_64", "arm64", "i386", "x86_64_mac", "arm64_mac"),

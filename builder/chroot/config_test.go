@@ -22,8 +22,8 @@ func TestPrepareRefuses(t *testing.T) {
 		want string // part of the error
 	}{
 		"no name":                {map[string]any{"ami_name": nil}, "ami_name is missing"},
-		"name with a colon":      {map[string]any{"ami_name": "shop:1"}, `ami_name is "shop:1"; EC2 takes 3 to 128`},
-		"name too short":         {map[string]any{"ami_name": "ab"}, `ami_name is "ab"`},
+		"name with a colon":      {map[string]any{"ami_name": "shop:1"}, `()[] ./-'@_ ("shop-1" would do)`},
+		"name too short":         {map[string]any{"ami_name": "ab"}, `ami_name is "ab"; EC2 takes 3 to 128 letters, digits, and ()[] ./-'@_`},
 		"no source":              {map[string]any{"source_ami": nil}, "set source_ami, source_ami_filter, or from_scratch"},
 		"two sources":            {map[string]any{"source_ami_filter": map[string]any{"owners": []string{"self"}, "filters": map[string]string{"name": "x"}}}, "source_ami and source_ami_filter are 2 ways of naming the source"},
 		"malformed source":       {map[string]any{"source_ami": "foundation"}, `source_ami is "foundation"; write the id of an image`},
