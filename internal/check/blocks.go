@@ -39,6 +39,8 @@ type Blocks struct {
 	Repository []Repository `mapstructure:"repository"`
 	// Checks of SELinux.
 	SELinux []SELinux `mapstructure:"selinux"`
+	// Checks that nothing of one machine or of its makers is left.
+	Hygiene []Hygiene `mapstructure:"hygiene"`
 	// Checks of network interfaces.
 	Interface []Interface `mapstructure:"interface"`
 	// Checks of what can be connected to.
@@ -62,7 +64,7 @@ func (b *Blocks) Suite(name string) Suite {
 			entries(b.User), entries(b.Group),
 			entries(b.Config), entries(b.KernelParam), entries(b.KernelModule), entries(b.Mount),
 			entries(b.Port), entries(b.Process), entries(b.X509),
-			entries(b.Cron), entries(b.Timer), entries(b.Repository), entries(b.SELinux),
+			entries(b.Cron), entries(b.Timer), entries(b.Repository), entries(b.SELinux), entries(b.Hygiene),
 			entries(b.Interface), entries(b.Addr), entries(b.DNS), entries(b.HTTP),
 			entries(b.Command)),
 		Waivers: b.Waiver,

@@ -20,14 +20,15 @@ type facts struct {
 	services services
 	commands map[string]*commandResult
 	running  processList
-	chatter  string // what the shell said on stderr outside of any command
+	remains  map[string]remains // by rule of hygiene
+	chatter  string             // what the shell said on stderr outside of any command
 	warnings []string
 }
 
 func newFacts(mode Mode) *facts {
 	return &facts{
 		mode: mode, now: time.Now(), os: map[string]string{}, nodes: map[string]*node{}, leads: map[string][]byte{}, configs: map[configNeed]*configDir{},
-		commands: map[string]*commandResult{}, services: newServices(),
+		commands: map[string]*commandResult{}, services: newServices(), remains: map[string]remains{},
 	}
 }
 

@@ -79,6 +79,11 @@ var matrix = map[string]row{
 		fails: "selinux {\n configured = \"permissive\"\n policy = \"mls\"\n}",
 		open:  `selinux { configured = "disabled" }`,
 	},
+	"hygiene": {
+		holds: `hygiene { rules = ["ssh-host-keys", "credentials", "logs", "provisioners"] }`,
+		fails: `hygiene { rules = ["private-keys", "machine-id"] }`,
+		open:  `hygiene { rules = ["private-keys", "ssh-host-keys", "credentials", "passwords"] }`,
+	},
 	"command": {
 		holds: "command \"echo shop; echo no >&2; exit 3\" {\n exit_status = 3\n stdout = \"shop\"\n stderr_contains = [\"no\"]\n}",
 		fails: "command \"echo shop\" {\n exit_status = 1\n stdout = \"\"\n stdout_matches = [\"^none$\"]\n}",

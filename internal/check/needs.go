@@ -15,6 +15,7 @@ type needs struct {
 	mode       Mode
 	configDirs []configNeed
 	processes  []string // names of processes that are looked for
+	hygiene    []hygieneRule
 
 	covered []Covered
 	asked   []*pathNeed // paths without those that only covered files need

@@ -209,6 +209,8 @@ func (f *facts) take(fr frame, n *needs, batches [][]*pathNeed) {
 		f.readCovered(fr, n, batches)
 	case "configs", "config", "config-text", "config-end":
 		f.readConfigs(fr, n)
+	case "hygiene", "hygiene-end":
+		f.readHygiene(fr)
 	case "processes", "process", "process-args":
 		f.readProcesses(fr)
 	case "isolation", "out", "err", "ran":

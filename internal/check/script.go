@@ -91,6 +91,7 @@ func newScript(nonce string, n *needs, mode Mode) *script {
 	scriptFiles(s, n)
 	scriptConfigs(s, n)
 	scriptProcesses(s, n)
+	scriptHygiene(s, n)
 	scriptCovered(s, n)
 	scriptCommands(s, n, mode)
 	return s

@@ -45,6 +45,7 @@ var kinds = map[string]struct {
 	"timer":         {(*FlatTimer)(nil).HCL2Spec, func() Block { return new(Timer) }},
 	"repository":    {(*FlatRepository)(nil).HCL2Spec, func() Block { return new(Repository) }},
 	"selinux":       {(*FlatSELinux)(nil).HCL2Spec, func() Block { return new(SELinux) }},
+	"hygiene":       {(*FlatHygiene)(nil).HCL2Spec, func() Block { return new(Hygiene) }},
 	"command":       {(*FlatCommand)(nil).HCL2Spec, func() Block { return new(Command) }},
 }
 

@@ -35,6 +35,7 @@ type FlatConfig struct {
 	Timer               []check.FlatTimer        `mapstructure:"timer" cty:"timer" hcl:"timer"`
 	Repository          []check.FlatRepository   `mapstructure:"repository" cty:"repository" hcl:"repository"`
 	SELinux             []check.FlatSELinux      `mapstructure:"selinux" cty:"selinux" hcl:"selinux"`
+	Hygiene             []check.FlatHygiene      `mapstructure:"hygiene" cty:"hygiene" hcl:"hygiene"`
 	Interface           []check.FlatInterface    `mapstructure:"interface" cty:"interface" hcl:"interface"`
 	Addr                []check.FlatAddr         `mapstructure:"addr" cty:"addr" hcl:"addr"`
 	DNS                 []check.FlatDNS          `mapstructure:"dns" cty:"dns" hcl:"dns"`
@@ -89,6 +90,7 @@ func (*FlatConfig) HCL2Spec() map[string]hcldec.Spec {
 		"timer":                      &hcldec.BlockListSpec{TypeName: "timer", Nested: hcldec.ObjectSpec((*check.FlatTimer)(nil).HCL2Spec())},
 		"repository":                 &hcldec.BlockListSpec{TypeName: "repository", Nested: hcldec.ObjectSpec((*check.FlatRepository)(nil).HCL2Spec())},
 		"selinux":                    &hcldec.BlockListSpec{TypeName: "selinux", Nested: hcldec.ObjectSpec((*check.FlatSELinux)(nil).HCL2Spec())},
+		"hygiene":                    &hcldec.BlockListSpec{TypeName: "hygiene", Nested: hcldec.ObjectSpec((*check.FlatHygiene)(nil).HCL2Spec())},
 		"interface":                  &hcldec.BlockListSpec{TypeName: "interface", Nested: hcldec.ObjectSpec((*check.FlatInterface)(nil).HCL2Spec())},
 		"addr":                       &hcldec.BlockListSpec{TypeName: "addr", Nested: hcldec.ObjectSpec((*check.FlatAddr)(nil).HCL2Spec())},
 		"dns":                        &hcldec.BlockListSpec{TypeName: "dns", Nested: hcldec.ObjectSpec((*check.FlatDNS)(nil).HCL2Spec())},
