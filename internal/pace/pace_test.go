@@ -175,8 +175,6 @@ func FuzzParse(f *testing.F) {
 		if err := os.WriteFile(file, text, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		all, _ := parse(text)
-		all["x"] = append([]took(nil), all["x"]...)
 		w := Open(file).Begin("x")
 		for at, n := time.Duration(0), 0; at < longest+time.Hour && n < 100; n++ {
 			delay := w.Next(at)
