@@ -17,6 +17,7 @@ func TestHygiene(t *testing.T) {
 				t.Fatal(err)
 			}
 			root.write(t, "etc/shadow", "root:*:1::::::\nshop:!:1::::::\n", 0o600)
+			root.write(t, "etc/passwd", "root:x:0:0::/root:/bin/sh\nlast:x:9:9::/nonexistent:/bin/sh\n", 0o644)
 			root.write(t, "etc/machine-id", "uninitialized\n", 0o444)
 			root.write(t, "var/log/syslog", "", 0o600)
 			root.write(t, "var/log/journal/README", "", 0o600)

@@ -20,7 +20,7 @@ hygiene() {
 				found "$home"/$pattern
 			done
 			while IFS=: read -r name password user group gecos home shell; do
-				[ -d "$home" ] && found "${home%/}"/$pattern
+				if [ -d "$home" ]; then found "${home%/}"/$pattern; fi
 			done </etc/passwd || state=broken
 			;;
 		*) found $pattern ;;
