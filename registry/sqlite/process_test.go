@@ -168,7 +168,7 @@ func TestProcessesWriteAtOnce(t *testing.T) {
 // TestKilledWriters kills a writer at a random moment, again and again, and
 // wants the file to be whole and everything that was acknowledged to be in it.
 func TestKilledWriters(t *testing.T) {
-	rounds := 20
+	rounds := 200
 	if testing.Short() {
 		rounds = 3
 	}
@@ -178,13 +178,16 @@ func TestKilledWriters(t *testing.T) {
 		cmd, out := startChild(t, path, "forever")
 		// The delay differs from round to round, so that the signal meets
 		// different moments of a commit; it makes no test pass.
-		kill := time.AfterFunc(time.Duration(40+round*7)*time.Millisecond, func() { _ = cmd.Process.Kill() })
+		kill := time.AfterFunc(time.Duration(30+round*7%60)*time.Millisecond, func() { _ = cmd.Process.Kill() })
 		all.read(out)
 		err := cmd.Wait()
 		kill.Stop()
 		var exit *exec.ExitError
 		if !errors.As(err, &exit) || exit.ExitCode() != -1 {
 			t.Fatalf("round %d: the writer ended by itself: %v", round, err)
+		}
+		if round%20 == 19 {
+			all.verify(t, open(t, path))
 		}
 	}
 	if len(all.images) == 0 {
