@@ -25,6 +25,7 @@ import (
 	"github.com/imagebakery/packer-plugin-bakery/internal/journal"
 	"github.com/imagebakery/packer-plugin-bakery/internal/pace"
 	"github.com/imagebakery/packer-plugin-bakery/internal/region"
+	"github.com/imagebakery/packer-plugin-bakery/internal/together"
 )
 
 // The clouds that the option cloud can name.
@@ -258,6 +259,9 @@ func (c *Config) Client(ctx context.Context, report WaitReport) (*cloud.Client, 
 	}
 	if file, err := home.Path("pace.json"); err == nil {
 		cfg.Pace = pace.Open(file)
+	}
+	if dir, err := home.Path("asking"); err == nil {
+		cfg.Desk = together.Open(dir)
 	}
 	if c.VaultEngine.set() && c.Cloud != Local {
 		found, err := c.VaultEngine.read(ctx)

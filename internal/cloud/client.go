@@ -23,6 +23,7 @@ import (
 	"github.com/aws/smithy-go/middleware"
 
 	"github.com/imagebakery/packer-plugin-bakery/internal/pace"
+	"github.com/imagebakery/packer-plugin-bakery/internal/together"
 	"github.com/imagebakery/packer-plugin-bakery/version"
 )
 
@@ -47,6 +48,10 @@ type Config struct {
 	// Pace remembers how long waits took, so that they are looked after at the
 	// right time; nil remembers nothing.
 	Pace *pace.Memory
+
+	// Desk is where processes of this host that wait ask together; nil: each asks
+	// for itself.
+	Desk *together.Desk
 
 	// Transport answers the requests instead of the network: the local cloud.
 	Transport http.RoundTripper

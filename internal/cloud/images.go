@@ -242,15 +242,12 @@ func (c *Client) WaitCopy(ctx context.Context, id string) (Image, error) {
 
 func (c *Client) waitImage(ctx context.Context, id, after string) (Image, error) {
 	var found Image
-	err := c.await(ctx, waiting{what: "image " + id + " to become available", after: after, expected: true}, func(ctx context.Context) (bool, string, error) {
-		out, err := c.ec2.DescribeImages(ctx, &ec2.DescribeImagesInput{ImageIds: []string{id}})
+	desk := c.desk(ctx, images)
+	err := c.await(ctx, waiting{what: "image " + id + " to become available", after: after, desk: desk, expected: true}, func(ctx context.Context) (bool, string, error) {
+		img, err := c.imageAt(ctx, desk, id)
 		if err != nil {
-			return false, "", apiError("DescribeImages", id, err)
+			return false, "", err
 		}
-		if len(out.Images) == 0 {
-			return false, "", fmt.Errorf("image %s: %w", id, ErrNotFound)
-		}
-		img := out.Images[0]
 		switch img.State {
 		case types.ImageStateAvailable:
 			found = c.imageFrom(img)

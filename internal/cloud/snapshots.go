@@ -77,15 +77,13 @@ func (c *Client) SnapshotsWithTag(ctx context.Context, key, value string) ([]Sna
 // [Client.CreateSnapshot], whose answer said that it is not yet. It returns
 // ErrFailed when EC2 could not make it.
 func (c *Client) WaitSnapshot(ctx context.Context, id string) error {
-	return c.await(ctx, waiting{what: "snapshot " + id + " to complete", after: "CreateSnapshot", answered: true}, func(ctx context.Context) (bool, string, error) {
-		out, err := c.ec2.DescribeSnapshots(ctx, &ec2.DescribeSnapshotsInput{SnapshotIds: []string{id}})
+	desk := c.desk(ctx, snapshots)
+	return c.await(ctx, waiting{what: "snapshot " + id + " to complete", after: "CreateSnapshot", desk: desk, answered: true}, func(ctx context.Context) (bool, string, error) {
+		snap, err := c.snapshotAt(ctx, desk, id)
 		if err != nil {
-			return false, "", apiError("DescribeSnapshots", id, err)
+			return false, "", err
 		}
-		if len(out.Snapshots) == 0 {
-			return false, "", fmt.Errorf("snapshot %s: %w", id, ErrNotFound)
-		}
-		switch snap := out.Snapshots[0]; snap.State {
+		switch snap.State {
 		case types.SnapshotStateCompleted:
 			return true, "", nil
 		case types.SnapshotStateError:

@@ -60,8 +60,9 @@ func (s VolumeSpec) input() *ec2.CreateVolumeInput {
 // [Client.CreateVolume], whose answer said that it cannot yet. It returns
 // ErrFailed when EC2 could not create it.
 func (c *Client) WaitVolumeAvailable(ctx context.Context, id string) error {
-	return c.await(ctx, waiting{what: "volume " + id + " to become available", after: "CreateVolume", answered: true}, func(ctx context.Context) (bool, string, error) {
-		vol, err := c.volume(ctx, id)
+	desk := c.desk(ctx, volumes)
+	return c.await(ctx, waiting{what: "volume " + id + " to become available", after: "CreateVolume", desk: desk, answered: true}, func(ctx context.Context) (bool, string, error) {
+		vol, err := c.volumeAt(ctx, desk, id)
 		if err != nil {
 			return false, "", err
 		}
@@ -108,8 +109,9 @@ func (c *Client) WaitVolumeAttached(ctx context.Context, id string) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, attachTimeout,
 		fmt.Errorf("still not attached after %v: detach it by hand and look at the instance's devices", attachTimeout))
 	defer cancel()
-	return c.await(ctx, waiting{what: "volume " + id + " to be attached", after: "AttachVolume", answered: true}, func(ctx context.Context) (bool, string, error) {
-		vol, err := c.volume(ctx, id)
+	desk := c.desk(ctx, volumes)
+	return c.await(ctx, waiting{what: "volume " + id + " to be attached", after: "AttachVolume", desk: desk, answered: true}, func(ctx context.Context) (bool, string, error) {
+		vol, err := c.volumeAt(ctx, desk, id)
 		if err != nil {
 			return false, "", err
 		}
@@ -134,8 +136,9 @@ func (c *Client) DetachVolume(ctx context.Context, id string) error {
 	if err != nil && !other {
 		return err
 	}
-	return c.await(ctx, waiting{what: "volume " + id + " to be detached", after: "DetachVolume", answered: !other}, func(ctx context.Context) (bool, string, error) {
-		vol, err := c.volume(ctx, id)
+	desk := c.desk(ctx, volumes)
+	return c.await(ctx, waiting{what: "volume " + id + " to be detached", after: "DetachVolume", desk: desk, answered: !other}, func(ctx context.Context) (bool, string, error) {
+		vol, err := c.volumeAt(ctx, desk, id)
 		if errors.Is(err, ErrNotFound) {
 			return true, "", nil
 		}

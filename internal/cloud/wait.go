@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/imagebakery/packer-plugin-bakery/internal/pace"
+	"github.com/imagebakery/packer-plugin-bakery/internal/together"
 )
 
 // Polling overrides how often and how long states are asked for. The zero value
@@ -38,6 +39,9 @@ type look func(ctx context.Context) (done bool, state string, err error)
 type waiting struct {
 	what string // for people
 
+	// desk is where processes of this host ask together; nil: this one alone.
+	desk *together.Desk
+
 	// after is the call that has led to the wait, such as "CreateVolume". How
 	// long that takes is remembered. Empty: not to be remembered.
 	after string
@@ -57,6 +61,9 @@ func (c *Client) await(ctx context.Context, w waiting, see look) error {
 	reported := begin
 	for attempt, state := 1, "just begun"; ; attempt++ {
 		if attempt > 1 || !w.answered && (!w.expected || !pacing.Known()) || c.cfg.Polling.Delay > 0 {
+			if err := w.desk.HoldBack(ctx); err != nil {
+				return fmt.Errorf("wait for %s, last seen %s: %w", what, state, err)
+			}
 			looked := time.Since(begin)
 			var done bool
 			var err error
@@ -101,12 +108,16 @@ func (c *Client) pacing(after string) *pace.Wait {
 	if after == "" || c.cfg.Polling.Delay > 0 {
 		memory = nil
 	}
-	where := "aws"
+	return memory.Begin(c.where() + " " + c.region + " " + after)
+}
+
+// where is the cloud that c works in, as far as it can be told without asking.
+func (c *Client) where() string {
 	switch {
 	case c.cfg.Transport != nil:
-		where = "local"
+		return "local"
 	case c.cfg.EndpointEC2 != "":
-		where = c.cfg.EndpointEC2
+		return c.cfg.EndpointEC2
 	}
-	return memory.Begin(where + " " + c.region + " " + after)
+	return "aws"
 }
