@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -56,9 +57,11 @@ type Config struct {
 	SecretKey string `mapstructure:"secret_key" required:"false"`
 	// The session token of temporary credentials.
 	Token string `mapstructure:"token" required:"false"`
-	// The profile to use of the shared configuration and credentials files.
+	// The profile to use of the shared configuration and credentials files. Where
+	// `access_key` is set too, only the profile's region and endpoints count.
 	Profile string `mapstructure:"profile" required:"false"`
-	// The credentials file to read instead of `~/.aws/credentials`.
+	// The credentials file to read instead of `~/.aws/credentials`. May begin
+	// with `~/`.
 	SharedCredentialsFile string `mapstructure:"shared_credentials_file" required:"false"`
 	// A role to assume with the credentials found. See
 	// [Assume role](#assume-role).
@@ -144,10 +147,12 @@ type VaultEngine struct {
 // Polling says how often states are asked for.
 type Polling struct {
 	// Seconds between two looks. The environment variable
-	// `AWS_POLL_DELAY_SECONDS` sets the default.
+	// `AWS_POLL_DELAY_SECONDS` sets the default; where only
+	// `AWS_TIMEOUT_SECONDS` is set, it is 2.
 	DelaySeconds int `mapstructure:"delay_seconds" required:"false"`
 	// Looks before a wait is given up; without it a wait lasts as long as it
-	// takes. The environment variable `AWS_MAX_ATTEMPTS` sets the default.
+	// takes. The environment variable `AWS_MAX_ATTEMPTS` sets the default, else
+	// `AWS_TIMEOUT_SECONDS`, which is as many looks as fit into that time.
 	MaxAttempts int `mapstructure:"max_attempts" required:"false"`
 }
 
@@ -180,9 +185,6 @@ func (c *Config) Prepare() []error {
 	case c.AccessKey == "" && c.SecretKey != "":
 		wrong("secret_key is set without access_key; set both, or neither to take credentials from the environment")
 	}
-	if c.AccessKey != "" && c.Profile != "" {
-		wrong("access_key and profile are two ways of naming credentials; set one")
-	}
 	if c.MaxRetries < 0 {
 		wrong("max_retries is %d; write 0 for the default, or how often to repeat a call", c.MaxRetries)
 	}
@@ -214,6 +216,10 @@ func (r AssumeRole) set() bool {
 		len(r.PolicyARNs)+len(r.Tags)+len(r.TransitiveTagKeys) > 0
 }
 
+// timeoutDelay is the delay in seconds between looks that amazon-chroot takes
+// AWS_TIMEOUT_SECONDS to mean where nothing says how often to look.
+const timeoutDelay = 2
+
 func (p *Polling) prepare() []error {
 	var errs []error
 	fromEnv := func(value *int, name string) {
@@ -230,6 +236,19 @@ func (p *Polling) prepare() []error {
 	}
 	fromEnv(&p.DelaySeconds, "AWS_POLL_DELAY_SECONDS")
 	fromEnv(&p.MaxAttempts, "AWS_MAX_ATTEMPTS")
+	if p.MaxAttempts == 0 {
+		timeout := 0
+		fromEnv(&timeout, "AWS_TIMEOUT_SECONDS")
+		if timeout < 0 {
+			errs = append(errs, fmt.Errorf("environment variable AWS_TIMEOUT_SECONDS is %d; write how many seconds to wait, or unset it", timeout))
+		}
+		if timeout > 0 && p.DelaySeconds == 0 {
+			p.DelaySeconds = timeoutDelay
+		}
+		if timeout > 0 && p.DelaySeconds > 0 {
+			p.MaxAttempts = max(1, timeout/p.DelaySeconds)
+		}
+	}
 	if p.DelaySeconds < 0 {
 		errs = append(errs, fmt.Errorf("aws_polling.delay_seconds is %d; write how many seconds to wait between two looks", p.DelaySeconds))
 	}
@@ -249,7 +268,7 @@ func (c *Config) Client(ctx context.Context, report WaitReport) (*cloud.Client, 
 	cfg := cloud.Config{
 		Region:    c.Region,
 		AccessKey: c.AccessKey, SecretKey: c.SecretKey, SessionToken: c.Token,
-		Profile: c.Profile, SharedCredentialsFile: c.SharedCredentialsFile,
+		Profile: c.Profile, SharedCredentialsFile: inHome(c.SharedCredentialsFile),
 		EndpointEC2: c.CustomEndpointEC2, InsecureSkipTLSVerify: c.InsecureSkipTLSVerify,
 		MaxRetries: c.MaxRetries,
 		Polling:    cloud.Polling{Delay: time.Duration(c.Polling.DelaySeconds) * time.Second, MaxAttempts: c.Polling.MaxAttempts},
@@ -294,6 +313,15 @@ func (c *Config) Client(ctx context.Context, report WaitReport) (*cloud.Client, 
 		cfg.SharedCredentialsFile, cfg.EndpointEC2, cfg.AssumeRole = "", "", nil
 	}
 	return cloud.New(ctx, cfg)
+}
+
+// inHome puts the home of the user in the place of a leading ~, as a shell does.
+func inHome(path string) string {
+	rest, found := strings.CutPrefix(path, "~/")
+	if dir, err := os.UserHomeDir(); found && err == nil {
+		return filepath.Join(dir, rest)
+	}
+	return path
 }
 
 // WithoutSecrets returns what it takes to reach the same cloud later, when the

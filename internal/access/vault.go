@@ -28,8 +28,8 @@ func (v VaultEngine) prepare(c *Config) []error {
 	if v.Name == "" {
 		errs = append(errs, errors.New("vault_aws_engine has no name; name the role in Vault"))
 	}
-	if c.AccessKey != "" || c.Profile != "" {
-		errs = append(errs, errors.New("vault_aws_engine goes with neither access_key nor profile; set one"))
+	if c.AccessKey != "" {
+		errs = append(errs, errors.New("vault_aws_engine and access_key are two ways of naming credentials; set one"))
 	}
 	if _, err := time.ParseDuration(v.TTL); v.TTL != "" && err != nil {
 		errs = append(errs, fmt.Errorf("vault_aws_engine.ttl is %q; write a duration such as 3600s", v.TTL))

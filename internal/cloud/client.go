@@ -123,12 +123,14 @@ func load(ctx context.Context, cfg Config) (aws.Config, error) {
 	if cfg.Transport != nil {
 		return aws.Config{
 			Region: cfg.Region, Credentials: static, HTTPClient: httpClient(cfg), Retryer: retryer,
+			APIOptions: []func(*middleware.Stack) error{countFailures},
 		}, nil
 	}
 	opts := []func(*config.LoadOptions) error{
 		config.WithRegion(cfg.Region),
 		config.WithHTTPClient(httpClient(cfg)),
 		config.WithRetryer(retryer),
+		config.WithAPIOptions([]func(*middleware.Stack) error{countFailures}),
 		config.WithAppID("packer-plugin-bakery/" + version.Version),
 	}
 	if cfg.Profile != "" {
@@ -148,7 +150,12 @@ func load(ctx context.Context, cfg Config) (aws.Config, error) {
 	if cfg.SkipMetadata {
 		opts = append(opts, config.WithEC2IMDSClientEnableState(imds.ClientDisabled))
 	}
-	return config.LoadDefaultConfig(ctx, opts...)
+	loaded, err := config.LoadDefaultConfig(ctx, opts...)
+	// How often calls are repeated is for the retryer to say. AWS_MAX_ATTEMPTS,
+	// which means how often to look to who comes from amazon-chroot, would limit
+	// how often a throttled call is repeated.
+	loaded.RetryMaxAttempts = 0
+	return loaded, err
 }
 
 // InRegion returns a client with the same credentials in another region.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/smithy-go"
 )
 
@@ -104,6 +105,11 @@ func (e *APIError) Unwrap() []error {
 func apiError(op, resource string, err error) error {
 	if err == nil {
 		return nil
+	}
+	// The SDK joins what it was told when it asked whether to repeat a call, which
+	// has the call's error in it.
+	if given, up := errors.AsType[*retry.MaxAttemptsError](err); up {
+		err = given
 	}
 	wrapped := &APIError{Op: op, Resource: resource, Err: err}
 	if api, answered := errors.AsType[smithy.APIError](err); answered {

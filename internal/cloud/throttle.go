@@ -1,11 +1,14 @@
 package cloud
 
 import (
+	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	"github.com/aws/smithy-go/middleware"
 )
 
 // usualRetries is how often a call is repeated that got no answer, or one that
@@ -42,13 +45,40 @@ type patient struct {
 
 var throttleCodes = retry.ThrottleErrorCode{Codes: retry.DefaultThrottleErrorCodes}
 
+// failuresKey is of the context value that counts how often a call has failed
+// for another reason than that it was throttled.
+type failuresKey struct{}
+
+// countFailures gives each call its count. The SDK's own number of an attempt
+// counts throttled ones too: a call that was throttled for a while would not be
+// repeated when it then gets no answer.
+func countFailures(stack *middleware.Stack) error {
+	return stack.Initialize.Add(middleware.InitializeMiddlewareFunc("countFailures",
+		func(ctx context.Context, in middleware.InitializeInput, next middleware.InitializeHandler) (middleware.InitializeOutput, middleware.Metadata, error) {
+			return next.HandleInitialize(context.WithValue(ctx, failuresKey{}, new(atomic.Int32)), in)
+		}), middleware.Before)
+}
+
+// GetRetryToken implements [aws.Retryer]: it gives a call up that has failed too
+// often.
+func (p *patient) GetRetryToken(ctx context.Context, err error) (func(error) error, error) {
+	if throttleCodes.IsErrorThrottle(err).Bool() {
+		return p.Standard.GetRetryToken(ctx, err)
+	}
+	failures, counted := ctx.Value(failuresKey{}).(*atomic.Int32)
+	if !counted {
+		return nil, &retry.MaxAttemptsError{Attempt: 1, Err: err}
+	}
+	if n := failures.Add(1); n > usualRetries {
+		return nil, &retry.MaxAttemptsError{Attempt: int(n), Err: err}
+	}
+	return p.Standard.GetRetryToken(ctx, err)
+}
+
 // RetryDelay implements [aws.Retryer].
 func (p *patient) RetryDelay(attempt int, err error) (time.Duration, error) {
-	switch {
-	case throttleCodes.IsErrorThrottle(err).Bool():
+	if throttleCodes.IsErrorThrottle(err).Bool() {
 		p.note(time.Now())
-	case attempt > usualRetries:
-		return 0, &retry.MaxAttemptsError{Attempt: attempt, Err: err}
 	}
 	return p.Standard.RetryDelay(attempt, err)
 }
