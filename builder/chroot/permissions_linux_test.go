@@ -36,7 +36,8 @@ type feature struct {
 var features = []feature{
 	{
 		name: "basic", says: "Every bake, and undoing one that failed.",
-		fault: "DescribeImages=error:UnauthorizedOperation:1@3", // of the registered image
+		options: map[string]any{"boot_mode": "uefi-preferred"},    // asks for the UEFI variables of the source
+		fault:   "DescribeImages=error:UnauthorizedOperation:1@3", // of the registered image
 	},
 	{
 		name: "scratch", says: "`from_scratch`.",

@@ -149,7 +149,7 @@ func (b *bake) planImage(ctx context.Context) error {
 	if trilean(c.SRIOVSupport, src.SRIOV == "simple") {
 		spec.SRIOV = "simple"
 	}
-	if spec.UEFIData == "" && src.ID != "" && spec.BootMode != "legacy-bios" && spec.Virtualization == "hvm" {
+	if spec.UEFIData == "" && src.ID != "" && bootsUEFI(spec) {
 		var err error
 		if spec.UEFIData, err = b.uefiData(ctx); err != nil {
 			return err
@@ -184,6 +184,15 @@ func (b *bake) planImage(ctx context.Context) error {
 		return err
 	}
 	return b.planVolume()
+}
+
+// bootsUEFI reports whether instances of the image may boot with UEFI. Where the
+// image has no boot mode, that of the instance type counts, which is UEFI for ARM
+// and the BIOS for Intel and AMD ("Instance launch behavior with Amazon EC2 boot
+// modes", EC2 user guide).
+func bootsUEFI(spec cloud.ImageSpec) bool {
+	return spec.Virtualization == "hvm" &&
+		(strings.HasPrefix(spec.BootMode, "uefi") || spec.BootMode == "" && strings.HasPrefix(spec.Architecture, "arm64"))
 }
 
 // uefiData returns the source's variable store. Only the owner of an image may
