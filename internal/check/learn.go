@@ -98,7 +98,7 @@ func held(ctx context.Context, t Target, text []byte) error {
 }
 
 func learnedNeeds(mode Mode) *needs {
-	n := &needs{byPath: map[string]*pathNeed{}, mode: mode, packages: true, accounts: true, units: []string{"default.target"}}
+	n := &needs{byPath: map[string]*pathNeed{}, mode: mode, packages: true, accounts: true, units: []string{"default.target"}, allUnits: true}
 	for _, p := range learnedFiles {
 		n.path(p).stat = true
 	}

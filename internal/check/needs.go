@@ -9,6 +9,7 @@ type needs struct {
 	shadow   bool     // which passwords are set
 	packages bool
 	units    []string // services whose enablement is asked for
+	allUnits bool     // that of all others too
 	running  []string // services that are asked whether they run
 	commands []*commandNeed
 

@@ -65,9 +65,9 @@ func (n *node) typ() string {
 	return "unknown"
 }
 
-// pathBatch is how many bytes of paths go into one list of arguments: with what
-// the kernel adds for each, it stays well below the 128 KiB that any system allows.
-const pathBatch = 64 << 10
+// argumentsLimit is how many bytes go into one list of arguments: with what the
+// kernel adds for each, it stays well below the 128 KiB that any system allows.
+const argumentsLimit = 64 << 10
 
 // scriptFiles writes the part of the script that reads paths.
 func scriptFiles(s *script, n *needs) {
@@ -96,7 +96,7 @@ func scriptFiles(s *script, n *needs) {
 			if p.stat != wantStat {
 				continue
 			}
-			if size+len(p.path) > pathBatch {
+			if size+len(p.path) > argumentsLimit {
 				flush()
 			}
 			batch, size = append(batch, p), size+len(p.path)+16

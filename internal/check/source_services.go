@@ -61,18 +61,41 @@ func scriptServices(s *script, n *needs) {
 		return
 	}
 	s.part("units.sh")
-	if len(n.units) > 0 {
-		s.call("units")
-	}
 	for i, unit := range n.units {
 		s.call("unit", strconv.Itoa(i), unit)
 		if strings.Contains(unit, "@") {
 			s.call("instance", strconv.Itoa(i), unit)
 		}
 	}
+	if len(n.units) > 0 {
+		s.call("units", n.listed()...)
+	}
 	if len(n.running) > 0 {
 		s.call("running", n.running...)
 	}
+}
+
+// listed are the units whose state systemctl is asked for; none stands for all.
+func (n *needs) listed() []string {
+	if n.allUnits {
+		return nil
+	}
+	// A unit that every systemd has: there are versions that take a list with
+	// nothing in it for a failure.
+	listed, size := []string{"basic.target"}, 0
+	for _, unit := range n.units {
+		names := []string{unit}
+		if prefix, rest, ok := strings.Cut(unit, "@"); ok {
+			names = append(names, prefix+"@"+path.Ext(rest))
+		}
+		for _, name := range names {
+			listed, size = append(listed, name), size+len(name)+16
+		}
+	}
+	if size > argumentsLimit {
+		return nil
+	}
+	return listed
 }
 
 // readServices takes a frame of the services' part.
