@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -99,6 +100,7 @@ type attempt struct {
 	call    func() (bakekey.Call, error)                        // how Packer was called
 	hear    func(text string)                                   // hears what is said
 	beat    time.Duration                                       // between signs of life; 0: as often as usual
+	through func(http.RoundTripper) http.RoundTripper           // what the bake's calls go through; nil: nothing
 }
 
 // outcome is what a bake came to.
@@ -122,7 +124,11 @@ func (w *world) bake(t *testing.T, a attempt) outcome {
 	}
 	b.journals = filepath.Join(w.dir, "journal")
 	b.call, b.beat = a.call, a.beat
-	b.config.UseTransport(openCloud(t, w.dir, a.faults...).Transport())
+	transport := http.RoundTripper(openCloud(t, w.dir, a.faults...).Transport())
+	if a.through != nil {
+		transport = a.through(transport)
+	}
+	b.config.UseTransport(transport)
 	if a.watch != nil {
 		b.config.Watch(a.watch)
 	}
