@@ -45,7 +45,8 @@ func (b *Builder) ConfigSpec() hcldec.ObjectSpec { return b.config.FlatMapstruct
 
 // Prepare implements [packersdk.Builder].
 func (b *Builder) Prepare(raws ...any) (variables, warnings []string, err error) {
-	return buildVariables, nil, b.config.prepare(raws...)
+	err = b.config.prepare(raws...)
+	return buildVariables, b.config.warnings(), err
 }
 
 // Run implements [packersdk.Builder].

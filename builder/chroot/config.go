@@ -29,10 +29,11 @@ type Config struct {
 	ReuseConfig         `mapstructure:",squash"`
 
 	// The image to start from, such as `ami-0123456789abcdef0` or
-	// `data.bakery-ancestor.base.id`. Exactly one of `source_ami`,
-	// `source_ami_filter` and `from_scratch` must be set.
+	// `data.bakery-ancestor.base.id`. One of `source_ami`, `source_ami_filter` and
+	// `from_scratch` must be set.
 	SourceAMI string `mapstructure:"source_ami" required:"false"`
-	// Finds the image to start from. See [Source filter](#source-filter).
+	// Finds the image to start from. With `source_ami`, that image must fit the
+	// filter. See [Source filter](#source-filter).
 	SourceFilter SourceFilter `mapstructure:"source_ami_filter" required:"false"`
 	// Start from an empty volume. `pre_mount_commands` must then put a
 	// partition table and a file system on it; `root_volume_size`,
@@ -259,8 +260,8 @@ type DeregistrationProtection struct {
 type SourceFilter struct {
 	// Filters, as the EC2 call DescribeImages has them.
 	Filters map[string]string `mapstructure:"filters" required:"false"`
-	// Account ids, or `self`, `amazon`, `aws-marketplace`. Required: without it
-	// anybody's image could match.
+	// Account ids, or `self`, `amazon`, `aws-marketplace`. Required without
+	// `source_ami`: anybody's image could match.
 	Owners []string `mapstructure:"owners" required:"true"`
 	// Take the newest of several matches instead of refusing them. Defaults to
 	// `false`.
@@ -347,33 +348,15 @@ func (c *Config) prepare(raws ...any) error {
 
 func (c *Config) prepareSource() []error {
 	var errs []error
-	var ways []string
-	if c.SourceAMI != "" {
-		ways = append(ways, "source_ami")
-	}
-	if c.SourceFilter.set() {
-		ways = append(ways, "source_ami_filter")
-	}
-	if c.FromScratch {
-		ways = append(ways, "from_scratch")
-	}
-	switch len(ways) {
-	case 0:
+	if c.SourceAMI == "" && !c.SourceFilter.set() && !c.FromScratch {
 		errs = append(errs, errors.New("nothing says what to start from; set source_ami, source_ami_filter, or from_scratch"))
-	case 1:
-	default:
-		errs = append(errs, fmt.Errorf("%s are %d ways of naming the source; set one", strings.Join(ways, " and "), len(ways)))
 	}
 	if id := c.SourceAMI; id != "" && !strings.Contains(id, unknown) && !imageID.MatchString(id) {
 		errs = append(errs, fmt.Errorf("source_ami is %q; write the id of an image, such as ami-0123456789abcdef0", id))
 	}
-	if c.SourceFilter.set() {
-		if len(c.SourceFilter.Owners) == 0 {
-			errs = append(errs, errors.New(`source_ami_filter has no owners; name accounts whose images you trust, or "self"`))
-		}
-		if len(c.SourceFilter.Filters) == 0 {
-			errs = append(errs, errors.New("source_ami_filter has no filters; without one every image of the owners matches"))
-		}
+	// Without owners anybody's image could match, unless one is named.
+	if c.SourceFilter.set() && len(c.SourceFilter.Owners) == 0 && c.SourceAMI == "" && !c.FromScratch {
+		errs = append(errs, errors.New(`source_ami_filter has no owners; name accounts whose images you trust, or "self"`))
 	}
 	if c.FromScratch {
 		for option, missing := range map[string]bool{
@@ -388,6 +371,18 @@ func (c *Config) prepareSource() []error {
 		}
 	}
 	return errs
+}
+
+// warnings tell what is odd about the options, and what comes of it.
+func (c *Config) warnings() []string {
+	var list []string
+	if c.FromScratch && (c.SourceAMI != "" || c.SourceFilter.set()) {
+		list = append(list, "source_ami and source_ami_filter are not used: from_scratch is true")
+	}
+	if f := c.SourceFilter; f.set() && len(f.Filters) == 0 && c.SourceAMI == "" && !c.FromScratch {
+		list = append(list, "source_ami_filter has no filters; every image of its owners fits")
+	}
+	return list
 }
 
 func (c *Config) prepareHost() []error {

@@ -21,31 +21,29 @@ func TestPrepareRefuses(t *testing.T) {
 		set  map[string]any
 		want string // part of the error
 	}{
-		"no name":                {map[string]any{"ami_name": nil}, "ami_name is missing"},
-		"name with a colon":      {map[string]any{"ami_name": "shop:1"}, `()[] ./-'@_ ("shop-1" would do)`},
-		"name too short":         {map[string]any{"ami_name": "ab"}, `ami_name is "ab"; EC2 takes 3 to 128 letters, digits, and ()[] ./-'@_`},
-		"no source":              {map[string]any{"source_ami": nil}, "set source_ami, source_ami_filter, or from_scratch"},
-		"two sources":            {map[string]any{"source_ami_filter": map[string]any{"owners": []string{"self"}, "filters": map[string]string{"name": "x"}}}, "source_ami and source_ami_filter are 2 ways of naming the source"},
-		"malformed source":       {map[string]any{"source_ami": "foundation"}, `source_ami is "foundation"; write the id of an image`},
-		"filter without owners":  {map[string]any{"source_ami": nil, "source_ami_filter": map[string]any{"filters": map[string]string{"name": "x"}}}, "source_ami_filter has no owners"},
-		"filter without filters": {map[string]any{"source_ami": nil, "source_ami_filter": map[string]any{"owners": []string{"self"}}}, "source_ami_filter has no filters"},
-		"scratch without size":   {map[string]any{"source_ami": nil, "from_scratch": true}, "root_volume_size is required with from_scratch"},
-		"bad cloud":              {map[string]any{"cloud": "azure"}, `cloud is "azure"; write "aws" or "local"`},
-		"bad region":             {map[string]any{"region": "us-eest-1"}, `did you mean "us-east-1"?`},
-		"no region at all":       {map[string]any{"region": "Frankfurt"}, `region is "Frankfurt", which is no name of a region`},
-		"half a key":             {map[string]any{"access_key": "AKIA"}, "access_key is set without secret_key"},
-		"bad boot mode":          {map[string]any{"boot_mode": "bios"}, `boot_mode is "bios"; write one of legacy-bios, uefi, uefi-preferred`},
-		"TPM without UEFI":       {map[string]any{"tpm_support": "v2.0", "boot_mode": "legacy-bios"}, `tpm_support needs boot_mode = "uefi"`},
-		"bad volume type":        {map[string]any{"root_volume_type": "gp4"}, `root_volume_type is "gp4"`},
-		"negative size":          {map[string]any{"root_volume_size": -1}, "root_volume_size is -1"},
-		"bad UEFI data":          {map[string]any{"uefi_data": "%%%"}, "uefi_data is not base64"},
-		"relative mount path":    {map[string]any{"mount_path": "mnt/x"}, `mount_path is "mnt/x"; write an absolute path`},
-		"broken mount path":      {map[string]any{"mount_path": "/mnt/{{.Device"}, "mount_path"},
-		"half a mount":           {map[string]any{"chroot_mounts": [][]string{{"bind", "/srv"}}}, "chroot_mounts[0] has 2 parts"},
-		"useless wrapper":        {map[string]any{"command_wrapper": "sudo"}, "command_wrapper is \"sudo\", which never runs the command"},
-		"root not in mappings":   {map[string]any{"root_device_name": "/dev/xvda"}, "ami_block_device_mappings has no device of that name"},
-		"io2 without iops":       {map[string]any{"ami_block_device_mappings": []map[string]any{{"device_name": "/dev/sdb", "volume_size": 1, "volume_type": "io2"}}}, "ami_block_device_mappings[0]: volume_type io2 needs iops"},
-		"key but unencrypted":    {map[string]any{"root_volume_kms_key_id": "k", "root_volume_encrypt_boot": false}, "root_volume_encrypt_boot is false"},
+		"no name":               {map[string]any{"ami_name": nil}, "ami_name is missing"},
+		"name with a colon":     {map[string]any{"ami_name": "shop:1"}, `()[] ./-'@_ ("shop-1" would do)`},
+		"name too short":        {map[string]any{"ami_name": "ab"}, `ami_name is "ab"; EC2 takes 3 to 128 letters, digits, and ()[] ./-'@_`},
+		"no source":             {map[string]any{"source_ami": nil}, "set source_ami, source_ami_filter, or from_scratch"},
+		"malformed source":      {map[string]any{"source_ami": "foundation"}, `source_ami is "foundation"; write the id of an image`},
+		"filter without owners": {map[string]any{"source_ami": nil, "source_ami_filter": map[string]any{"filters": map[string]string{"name": "x"}}}, "source_ami_filter has no owners"},
+		"scratch without size":  {map[string]any{"source_ami": nil, "from_scratch": true}, "root_volume_size is required with from_scratch"},
+		"bad cloud":             {map[string]any{"cloud": "azure"}, `cloud is "azure"; write "aws" or "local"`},
+		"bad region":            {map[string]any{"region": "us-eest-1"}, `did you mean "us-east-1"?`},
+		"no region at all":      {map[string]any{"region": "Frankfurt"}, `region is "Frankfurt", which is no name of a region`},
+		"half a key":            {map[string]any{"access_key": "AKIA"}, "access_key is set without secret_key"},
+		"bad boot mode":         {map[string]any{"boot_mode": "bios"}, `boot_mode is "bios"; write one of legacy-bios, uefi, uefi-preferred`},
+		"TPM without UEFI":      {map[string]any{"tpm_support": "v2.0", "boot_mode": "legacy-bios"}, `tpm_support needs boot_mode = "uefi"`},
+		"bad volume type":       {map[string]any{"root_volume_type": "gp4"}, `root_volume_type is "gp4"`},
+		"negative size":         {map[string]any{"root_volume_size": -1}, "root_volume_size is -1"},
+		"bad UEFI data":         {map[string]any{"uefi_data": "%%%"}, "uefi_data is not base64"},
+		"relative mount path":   {map[string]any{"mount_path": "mnt/x"}, `mount_path is "mnt/x"; write an absolute path`},
+		"broken mount path":     {map[string]any{"mount_path": "/mnt/{{.Device"}, "mount_path"},
+		"half a mount":          {map[string]any{"chroot_mounts": [][]string{{"bind", "/srv"}}}, "chroot_mounts[0] has 2 parts"},
+		"useless wrapper":       {map[string]any{"command_wrapper": "sudo"}, "command_wrapper is \"sudo\", which never runs the command"},
+		"root not in mappings":  {map[string]any{"root_device_name": "/dev/xvda"}, "ami_block_device_mappings has no device of that name"},
+		"io2 without iops":      {map[string]any{"ami_block_device_mappings": []map[string]any{{"device_name": "/dev/sdb", "volume_size": 1, "volume_type": "io2"}}}, "ami_block_device_mappings[0]: volume_type io2 needs iops"},
+		"key but unencrypted":   {map[string]any{"root_volume_kms_key_id": "k", "root_volume_encrypt_boot": false}, "root_volume_encrypt_boot is false"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -149,6 +147,36 @@ func TestTemplateOverridesTheSource(t *testing.T) {
 	}
 	if b.image.Tags["bakery:bake"] != b.id {
 		t.Errorf("tags = %v, want the bake's own among them", b.image.Tags)
+	}
+}
+
+// What amazon-chroot accepts of several ways of naming the source.
+func TestSourcesBesideEachOther(t *testing.T) {
+	filter := map[string]any{"filters": map[string]string{"name": "x"}}
+	scratch := map[string]any{
+		"from_scratch": true, "root_volume_size": 1, "root_device_name": "/dev/xvda", "pre_mount_commands": []string{"true"},
+		"ami_block_device_mappings": []map[string]any{{"device_name": "/dev/xvda"}},
+	}
+	for name, test := range map[string]struct {
+		set  map[string]any
+		warn string // part of the only warning; empty: none
+	}{
+		"an image that must fit a filter": {map[string]any{"source_ami_filter": filter}, ""},
+		"an image and from scratch":       {scratch, "from_scratch is true"},
+		"owners alone": {map[string]any{"source_ami": "", "source_ami_filter": map[string]any{"owners": []string{"self"}, "most_recent": true}},
+			"every image of its owners fits"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			raw := valid()
+			maps.Copy(raw, test.set)
+			_, warnings, err := new(Builder).Prepare(raw)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if all := strings.Join(warnings, "\n"); test.warn == "" && all != "" || !strings.Contains(all, test.warn) || len(warnings) > 1 {
+				t.Errorf("warnings = %q, want %q", warnings, test.warn)
+			}
+		})
 	}
 }
 

@@ -13,12 +13,15 @@ import (
 
 // findSource returns the image that the template names or filters.
 func (c *Config) findSource(ctx context.Context, client *cloud.Client) (cloud.Image, error) {
-	if c.SourceAMI != "" {
+	if c.SourceAMI != "" && !c.SourceFilter.set() {
 		return client.Image(ctx, c.SourceAMI)
 	}
-	filters := make(map[string][]string, len(c.SourceFilter.Filters))
+	filters := make(map[string][]string, len(c.SourceFilter.Filters)+1)
 	for name, value := range c.SourceFilter.Filters {
 		filters[name] = []string{value}
+	}
+	if c.SourceAMI != "" {
+		filters["image-id"] = []string{c.SourceAMI}
 	}
 	images, err := client.Images(ctx, cloud.ImageQuery{
 		Filters: filters, Owners: c.SourceFilter.Owners, IncludeDeprecated: c.SourceFilter.IncludeDeprecated,
@@ -27,6 +30,8 @@ func (c *Config) findSource(ctx context.Context, client *cloud.Client) (cloud.Im
 		return cloud.Image{}, err
 	}
 	switch {
+	case len(images) == 0 && c.SourceAMI != "":
+		return cloud.Image{}, fmt.Errorf("source_ami %s does not fit source_ami_filter, or is not in %s", c.SourceAMI, client.Region())
 	case len(images) == 0:
 		return cloud.Image{}, fmt.Errorf("source_ami_filter matches no image of %s in %s",
 			strings.Join(c.SourceFilter.Owners, ", "), client.Region())
