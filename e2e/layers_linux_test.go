@@ -39,6 +39,10 @@ func TestLayers(t *testing.T) {
 		}
 	}
 
+	if n := len(w.bakes(t)); n != 2 {
+		t.Errorf("the local cloud remembers %d bakes, want 2: checkClean would look for too little", n)
+	}
+
 	t.Run("a failed check stops the image", func(t *testing.T) {
 		files, images := w.cloud(t), w.images(t)
 		r := w.build(t, "base", "-var", "version=2.0", "-var", "motd=another text")
@@ -133,12 +137,17 @@ func TestLayers(t *testing.T) {
 	})
 }
 
+// sleepers is how long the guests of startSlow sleep, in seconds, and what tells
+// them from those of another run of these tests on the host.
+var sleepers = strconv.Itoa(100_000_000 + os.Getpid())
+
 // startSlow starts a bake on the newest base and returns when its provisioner
 // sleeps.
 func (w *world) startSlow(t *testing.T) *started {
 	t.Helper()
 	dir := t.TempDir()
 	template := `
+variable "seconds" {}
 data "bakery-ancestor" "base" {
   application = "base"
 }
@@ -149,14 +158,14 @@ source "bakery-chroot" "slow" {
 build {
   sources = ["source.bakery-chroot.slow"]
   provisioner "shell" {
-    inline = ["nohup setsid sleep 98765 >/dev/null 2>&1 &", "echo now it sleeps", "sleep 98765"]
+    inline = ["nohup setsid sleep ${var.seconds} >/dev/null 2>&1 &", "echo now it sleeps", "sleep ${var.seconds}"]
   }
 }
 `
 	if err := os.WriteFile(filepath.Join(dir, "slow.pkr.hcl"), []byte(template), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s := w.start(t, dir, "build", "-color=false", ".")
+	s := w.start(t, dir, "build", "-color=false", "-var", "seconds="+sleepers, ".")
 	s.waitFor(t, "now it sleeps")
 	return s
 }
@@ -169,7 +178,7 @@ func noSleepers(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, path := range procs {
-		if cmdline, err := os.ReadFile(path); err == nil && strings.Contains(string(cmdline), "98765") {
+		if cmdline, err := os.ReadFile(path); err == nil && strings.Contains(string(cmdline), "sleep\x00"+sleepers) {
 			t.Errorf("a process of the guest is left: %s: %q", path, cmdline)
 		}
 	}
