@@ -239,7 +239,8 @@ type BlockDevice struct {
 	// Throughput in MiB/s, for `gp3`: 125 to 2,000, and at most a quarter of the
 	// IOPS.
 	Throughput int `mapstructure:"throughput" required:"false"`
-	// Whether the volume is encrypted. Goes without `snapshot_id` only.
+	// Whether the volume is encrypted. Goes without `snapshot_id` only. Of the
+	// root device it means the same as `root_volume_encrypt_boot`.
 	Encrypted config.Trilean `mapstructure:"encrypted" required:"false"`
 	// The KMS key to encrypt the volume with.
 	KMSKeyID string `mapstructure:"kms_key_id" required:"false"`
@@ -322,6 +323,9 @@ func (c *Config) prepare(raws ...any) error {
 	packersdk.LogSecretFilter.Set(c.Secrets()...)
 	add(c.prepareSource()...)
 	add(c.prepareImage()...)
+	if c.RootDeviceName != "" {
+		add(c.encryptRoot(c.RootDeviceName))
+	}
 	add(c.prepareRegions()...)
 	add(c.prepareSharing()...)
 	add(c.prepareDeprecation(time.Now())...)

@@ -58,6 +58,32 @@ func (d BlockDevice) prepare(where string, root bool) []error {
 	return errs
 }
 
+// encryptRoot takes for the root volume what its block device says of encryption:
+// the snapshot of the volume is what the device will be made of.
+func (c *Config) encryptRoot(rootName string) error {
+	i := slices.IndexFunc(c.AMIMappings, func(d BlockDevice) bool { return d.DeviceName == rootName })
+	if i < 0 {
+		return nil
+	}
+	dev, where := c.AMIMappings[i], fmt.Sprintf("ami_block_device_mappings[%d]", i)
+	switch {
+	case dev.Encrypted.True() && c.RootVolumeEncryptBoot.False():
+		return fmt.Errorf("%s.encrypted is true, but root_volume_encrypt_boot is false, and %s is the root device; set one", where, rootName)
+	case dev.Encrypted.False() && c.RootVolumeEncryptBoot.True():
+		return fmt.Errorf("%s.encrypted is false, but root_volume_encrypt_boot is true, and %s is the root device; set one", where, rootName)
+	case dev.KMSKeyID != "" && c.RootVolumeKMSKeyID != "" && dev.KMSKeyID != c.RootVolumeKMSKeyID:
+		return fmt.Errorf("%s.kms_key_id is %q, but root_volume_kms_key_id is %q, and %s is the root device; set one",
+			where, dev.KMSKeyID, c.RootVolumeKMSKeyID, rootName)
+	}
+	if dev.Encrypted.True() || dev.KMSKeyID != "" {
+		c.RootVolumeEncryptBoot = config.TriTrue
+	}
+	if c.RootVolumeKMSKeyID == "" {
+		c.RootVolumeKMSKeyID = dev.KMSKeyID
+	}
+	return nil
+}
+
 // rules are what EBS allows of a type of volume ("Amazon EBS volume types" in
 // its user guide, CreateVolume in the EC2 API reference). Sizes are in GiB,
 // throughput in MiB/s.

@@ -86,6 +86,9 @@ func TestPrepareRefusesOneThing(t *testing.T) {
 		"root throughput":             {map[string]any{"root_volume_type": "gp3", "root_volume_throughput": 5}, "root_volume_throughput is 5"},
 		"negative root iops":          {map[string]any{"root_volume_iops": -5}, "root_volume_iops is -5"},
 		"root on an instance store":   {map[string]any{"root_device_name": "/dev/sda1", "ami_block_device_mappings": []map[string]any{{"device_name": "/dev/sda1", "virtual_name": "ephemeral0"}}}, "is the root device, which has to be an EBS volume"},
+		"root encrypted and not":      {map[string]any{"root_device_name": "/dev/sda1", "root_volume_encrypt_boot": false, "ami_block_device_mappings": []map[string]any{{"device_name": "/dev/sda1", "encrypted": true}}}, "ami_block_device_mappings[0].encrypted is true, but root_volume_encrypt_boot is false"},
+		"root not encrypted but":      {map[string]any{"root_device_name": "/dev/sda1", "root_volume_encrypt_boot": true, "ami_block_device_mappings": []map[string]any{{"device_name": "/dev/sda1", "encrypted": false}}}, "ami_block_device_mappings[0].encrypted is false, but root_volume_encrypt_boot is true"},
+		"two keys of the root":        {map[string]any{"root_device_name": "/dev/sda1", "root_volume_kms_key_id": "alias/a", "ami_block_device_mappings": []map[string]any{{"device_name": "/dev/sda1", "kms_key_id": "alias/b"}}}, `ami_block_device_mappings[0].kms_key_id is "alias/b", but root_volume_kms_key_id is "alias/a"`},
 		"an unknown protection":       {map[string]any{"deregistration_protection": map[string]any{"enable": true}}, "enable"},
 	}
 	for name, test := range tests {

@@ -102,6 +102,9 @@ func (b *bake) resolveSource(ctx context.Context) error {
 		return fmt.Errorf("root_volume_size is %d GiB, but the root of %s has %d GiB; a volume cannot be smaller than its snapshot",
 			size, src.ID, root.SizeGiB)
 	}
+	if err := b.config.encryptRoot(either(b.config.RootDeviceName, src.RootDevice)); err != nil {
+		return err
+	}
 	if err := b.checkEncryption(); err != nil {
 		return err
 	}

@@ -124,7 +124,7 @@ func (w *world) bake(t *testing.T, a attempt) outcome {
 	}
 	b.journals = filepath.Join(w.dir, "journal")
 	b.call, b.beat = a.call, a.beat
-	transport := http.RoundTripper(openCloud(t, w.dir, a.faults...).Transport())
+	transport := openCloud(t, w.dir, a.faults...).Transport()
 	if a.through != nil {
 		transport = a.through(transport)
 	}
