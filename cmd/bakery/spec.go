@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -38,18 +37,21 @@ type specSuite struct {
 func newSpecCheckCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "check FILE...",
-		Short: "Say what is wrong with suite files",
+		Short: "Say what is wrong with suite files and gossfiles",
 		Long: `Read suite files, as one run would, and say all that is wrong with them, each
-mistake with its file and line. Nothing is run.
+mistake with its file and line. Nothing is run. Files that end in .yaml or .yml,
+and those given with --goss, are gossfiles.
 
 Exit codes: 0 nothing is wrong, 1 there are mistakes, 2 wrong usage.`,
-		Args: suiteArgs,
 	}
 	format := addOutputFlag(cmd)
 	mode := addModeFlag(cmd)
-	vars := addVarFlag(cmd)
-	cmd.RunE = func(cmd *cobra.Command, files []string) error {
-		plan, errs := compileSuites(files, *vars, check.Mode(*mode))
+	files := addSuiteFlags(cmd)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if err := files.take(cmd, args); err != nil {
+			return err
+		}
+		plan, errs := files.compile(check.Mode(*mode))
 		result := specChecked{Suites: []specSuite{}, Mistakes: []string{}}
 		for _, s := range plan.Suites {
 			result.Suites = append(result.Suites, specSuite{Name: s.Name, File: s.File, Checks: len(s.Assertions)})
@@ -90,19 +92,12 @@ func writeSpecChecked(out io.Writer, format outputFormat, result specChecked) er
 	return nil
 }
 
-// compileSuites reads suite files and makes them ready to run. The plan is never
-// nil.
-func compileSuites(files []string, vars map[string]string, mode check.Mode) (*check.Plan, []error) {
-	suites, errs := check.ReadSuites(files, vars, nil)
-	plan, wrong := check.Compile(suites, mode, time.Now())
-	return plan, append(errs, wrong...)
-}
-
 func newSpecRunCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "run {--root DIR | --here} SUITE...",
 		Short: "Check an image or this machine",
-		Long: `Run suite files.
+		Long: `Run suite files. Files that end in .yaml or .yml, and those given with --goss, are
+gossfiles, which are read as they are.
 
 With --root the image is a folder or the place where a disk is mounted: its own
 programs run in it, in a sandbox that ends with the run, and nothing of it is
@@ -113,7 +108,9 @@ plainly booted is offline.
 
 Exit codes: 0 all checks passed, 1 some failed or could not be decided, 2 wrong
 usage, suites with mistakes included.`,
-		Args: suiteArgs,
+		Example: `  bakery spec run --root /mnt base.spec.hcl
+  bakery spec run --root /mnt --goss goss/goss.yaml --vars goss/vars.yaml
+  bakery spec run --here reports/deferred.json`,
 	}
 	var o specRun
 	format := addOutputFlag(cmd)
@@ -124,10 +121,13 @@ usage, suites with mistakes included.`,
 	cmd.Flags().StringVar(&o.json, "json", "", "file for the results as JSON")
 	cmd.Flags().StringVar(&o.tap, "tap", "", "file for the results in the Test Anything Protocol")
 	cmd.Flags().StringVar(&o.deferred, "deferred", "", "file for the checks that are left to a booted run")
-	vars := addVarFlag(cmd)
+	files := addSuiteFlags(cmd)
 	failOn := cmd.Flags().String("fail-on", check.Low.String(), "least severity that counts: low, medium, high or critical")
-	cmd.RunE = func(cmd *cobra.Command, files []string) error {
-		o.mode, o.format, o.vars = check.Mode(*mode), *format, *vars
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if err := files.take(cmd, args); err != nil {
+			return err
+		}
+		o.mode, o.format = check.Mode(*mode), *format
 		var err error
 		if o.failOn, err = check.ParseSeverity(*failOn); err != nil {
 			return usageError{fmt.Errorf("--fail-on %q %w", *failOn, err)}
@@ -142,14 +142,6 @@ func addVarFlag(cmd *cobra.Command) *map[string]string {
 	vars := map[string]string{}
 	cmd.Flags().StringToStringVar(&vars, "var", nil, "value of a variable of the suites, as NAME=VALUE; may be given several times")
 	return &vars
-}
-
-// suiteArgs wants files.
-func suiteArgs(cmd *cobra.Command, args []string) error {
-	if len(args) > 0 {
-		return nil
-	}
-	return usageError{fmt.Errorf("'%s' takes suite files, got none; see '%s --help'", cmd.CommandPath(), cmd.CommandPath())}
 }
 
 // specMode is the value of a --mode flag.
@@ -180,7 +172,6 @@ type specRun struct {
 	json     string
 	tap      string
 	deferred string
-	vars     map[string]string
 	mode     check.Mode
 	failOn   check.Severity
 	format   outputFormat
@@ -206,11 +197,11 @@ func (o specRun) valid() error {
 }
 
 // run checks the image and reports what was found.
-func (o specRun) run(cmd *cobra.Command, files []string) (err error) {
+func (o specRun) run(cmd *cobra.Command, files *specFiles) (err error) {
 	if err := o.valid(); err != nil {
 		return err
 	}
-	plan, errs := compileSuites(files, o.vars, o.mode)
+	plan, errs := files.compile(o.mode)
 	if len(errs) > 0 {
 		return usageError{errors.Join(errs...)}
 	}

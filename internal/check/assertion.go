@@ -84,6 +84,7 @@ type Assertion struct {
 	additive bool                 // two of the same property do not contradict each other
 	remedy   string               // what to write instead when it cannot be decided offline
 	why      string               // why it cannot be
+	handOver string               // what leaves it to the booted run; requires = "boot" when empty
 	asks     []func(*needs)       // for what has to be read
 	decide   func(*facts) verdict // from what was read
 	block    *Entry

@@ -1,6 +1,7 @@
 package check
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -23,7 +24,8 @@ type Suite struct {
 	Entries []Entry
 	Waivers []Waiver
 
-	broken       bool // not all of it could be read
+	broken       bool     // not all of it could be read
+	warnings     []string // what a run reports of it
 	declared     []string
 	needsFacts   bool // it depends on what the image is
 	inapplicable int  // blocks whose condition does not hold
@@ -83,7 +85,8 @@ type PlannedSuite struct {
 	// Inapplicable is the number of blocks whose condition does not hold.
 	Inapplicable int
 
-	waivers []Waiver
+	waivers  []Waiver
+	warnings []string // what asserts nothing, when that is let pass
 }
 
 // Len is the number of assertions of the plan.
@@ -103,7 +106,7 @@ func Compile(suites []Suite, mode Mode, now time.Time) (*Plan, []error) {
 	c := &compiler{plan: &Plan{suites: suites, mode: mode, now: now}, mode: mode, seen: map[string]*seenAssertion{}}
 	blocks := 0
 	for _, s := range suites {
-		planned := PlannedSuite{Name: s.Name, File: s.File, Inapplicable: s.inapplicable, waivers: s.Waivers}
+		planned := PlannedSuite{Name: s.Name, File: s.File, Inapplicable: s.inapplicable, waivers: s.Waivers, warnings: s.warnings}
 		c.suite = &planned
 		partial := c.plan.Partial
 		for i := range s.Entries {
@@ -115,7 +118,9 @@ func Compile(suites []Suite, mode Mode, now time.Time) (*Plan, []error) {
 			c.plan.Partial, c.plan.needsFacts = partial, true
 		}
 		c.plan.Partial = c.plan.Partial || s.broken || s.open > 0 && !s.needsFacts
-		if s.File != "" && len(s.Entries)+s.open == 0 && !s.broken {
+		// What only warnings were made of is nothing either.
+		nothing := len(s.Entries)+s.open == 0 || len(planned.Assertions) == 0 && len(planned.warnings) > len(s.warnings)
+		if s.File != "" && nothing && !s.broken {
 			c.problems = append(c.problems, s.empty())
 		}
 		blocks += len(s.Entries)
@@ -200,9 +205,10 @@ func (a *Assertion) refusal() string {
 	default:
 		why = "the image is mounted in a chroot; nothing is running in it"
 	}
-	remedy := `Write requires = "boot" to hand this check to the booted run.`
+	handOver := cmp.Or(a.handOver, `requires = "boot"`)
+	remedy := fmt.Sprintf("Write %s to hand this check to the booted run.", handOver)
 	if a.remedy != "" {
-		remedy = fmt.Sprintf(`Write %s, or requires = "boot" to hand this check to the booted run.`, a.remedy)
+		remedy = fmt.Sprintf("Write %s, or %s to hand this check to the booted run.", a.remedy, handOver)
 	}
 	return fmt.Sprintf("%s %q: %s = %s cannot be decided offline (%s). %s", a.Kind, a.Subject, a.Property, a.Expected, why, remedy)
 }

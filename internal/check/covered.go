@@ -166,10 +166,10 @@ func (n *node) over(under *node, has bool) *node {
 		return under
 	}
 	// The path is a link itself, and stays one.
-	link := &node{presence: dangling, link: n.link, target: n.target}
+	link := &node{presence: dangling, link: n.link, target: n.target, own: n.own}
 	if has && (under.presence == present || under.presence == linked) {
 		own := *under
-		own.presence, own.link, own.target = linked, n.link, n.target
+		own.presence, own.link, own.target, own.own = linked, n.link, n.target, n.own
 		link = &own
 	}
 	return link

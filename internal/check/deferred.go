@@ -20,7 +20,9 @@ type deferredCheck struct {
 	Source     string         `json:"source,omitempty"` // file:line of the suite file
 	IDs        []string       `json:"ids"`
 	Kind       string         `json:"kind"`
-	Attributes map[string]any `json:"attributes"`
+	Attributes map[string]any `json:"attributes,omitempty"`
+	// Expect is a block of another language; its attributes are in it.
+	Expect json.RawMessage `json:"expect,omitempty"`
 }
 
 const deferredVersion = 1
@@ -37,15 +39,13 @@ func (r *Report) DeferredJSON() ([]byte, error) {
 			}
 			i, ok := index[result.block]
 			if !ok {
-				values := map[string]any{}
-				if err := mapstructure.Decode(result.block.Block, &values); err != nil {
+				check := deferredCheck{Suite: s.Name, Source: result.block.Source.String(), Kind: result.Kind}
+				if err := check.take(result.block.Block); err != nil {
 					return nil, fmt.Errorf("write deferred check %s: %w", result.ID(), err)
 				}
 				i = len(file.Checks)
 				index[result.block] = i
-				file.Checks = append(file.Checks, deferredCheck{
-					Suite: s.Name, Source: result.block.Source.String(), Kind: result.Kind, Attributes: compact(values),
-				})
+				file.Checks = append(file.Checks, check)
 			}
 			file.Checks[i].IDs = append(file.Checks[i].IDs, result.ID())
 		}
@@ -55,6 +55,18 @@ func (r *Report) DeferredJSON() ([]byte, error) {
 		return nil, fmt.Errorf("write deferred checks: %w", err)
 	}
 	return append(data, '\n'), nil
+}
+
+// take fills in what a block demands.
+func (c *deferredCheck) take(block Block) (err error) {
+	if b, ok := block.(*Expect); ok {
+		c.Expect, err = b.deferred()
+		return err
+	}
+	values := map[string]any{}
+	err = mapstructure.Decode(block, &values)
+	c.Attributes = compact(values)
+	return err
 }
 
 // compact drops the attributes that are not set, and follows pointers.
@@ -98,6 +110,14 @@ func parseDeferred(file string, data []byte) (Suite, error) {
 	}
 	suite := Suite{Name: suiteName(file), File: file}
 	for i, c := range saved.Checks {
+		if len(c.Expect) > 0 {
+			b, err := parseDeferredExpect(c.Kind, c.Expect)
+			if err != nil {
+				return Suite{}, fmt.Errorf("%s: check %d: %w", file, i+1, err)
+			}
+			suite.Entries = append(suite.Entries, b.Entry(Source{File: file, Line: i + 1}))
+			continue
+		}
 		kind, ok := kinds[c.Kind]
 		if !ok {
 			return Suite{}, fmt.Errorf("%s: check %d: there is no kind of check called %q", file, i+1, c.Kind)

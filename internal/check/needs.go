@@ -3,6 +3,7 @@ package check
 // needs is the state of an image that a plan has to read.
 type needs struct {
 	paths    []*pathNeed // in the order in which they were asked for
+	links    []*pathNeed // those of which a link's own status is asked for
 	byPath   map[string]*pathNeed
 	accounts bool     // passwd, group, nsswitch.conf
 	names    []string // users and groups that a booted system may know from elsewhere

@@ -71,6 +71,7 @@ func Run(ctx context.Context, p *Plan, t Target) (*Report, error) {
 	}
 	report.OS = f.osName()
 	for _, s := range p.Suites {
+		report.Warnings = append(report.Warnings, s.warnings...)
 		suite := SuiteReport{Name: s.Name, File: s.File, Digest: s.Digest, Inapplicable: s.Inapplicable}
 		for _, a := range s.Assertions {
 			suite.Results = append(suite.Results, p.decideOne(a, f, report.Mode))
@@ -82,7 +83,7 @@ func Run(ctx context.Context, p *Plan, t Target) (*Report, error) {
 			return nil, err
 		}
 	}
-	report.Warnings = append(f.warnings, p.idleWaivers(report)...)
+	report.Warnings = append(append(report.Warnings, f.warnings...), p.idleWaivers(report)...)
 	report.OS = printable(report.OS)
 	return report, nil
 }
@@ -205,6 +206,8 @@ func (f *facts) take(fr frame, n *needs, batches [][]*pathNeed) {
 	case "entries", "stat", "target", "content", "content-end", "digest", "digest-end",
 		"caps-path", "caps", "caps-end", "xattr", "xattr-end":
 		f.readFiles(fr, n, batches)
+	case "links":
+		f.readLinks(fr, batches)
 	case "covered":
 		f.readCovered(fr, n, batches)
 	case "configs", "config", "config-text", "config-end":

@@ -89,6 +89,7 @@ func newScript(nonce string, n *needs, mode Mode) *script {
 	scriptPackages(s, n)
 	scriptServices(s, n)
 	scriptFiles(s, n)
+	scriptLinks(s, n)
 	scriptConfigs(s, n)
 	scriptProcesses(s, n)
 	scriptHygiene(s, n)

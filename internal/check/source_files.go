@@ -14,6 +14,7 @@ type node struct {
 	uid, gid    int
 	size        int64
 	statted     bool
+	own         *node // of a link: its own status
 	link        state
 	target      string
 	contentRead state

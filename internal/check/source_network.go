@@ -139,6 +139,7 @@ type request struct {
 	headers     []string // NAME: VALUE
 	follow      bool
 	insecure    bool
+	curl        []string // further options of curl, quoted; nothing else will do then
 	timeout     time.Duration
 }
 
@@ -162,10 +163,11 @@ func (r request) question() question {
 	for _, h := range r.headers {
 		curl, wget = append(curl, "-H", quote(h)), append(wget, "--header", quote(h))
 	}
+	curl = append(curl, r.curl...)
 	curl, wget = append(curl, "--", quote(r.url)), append(wget, quote(r.url))
 	text := "if command -v curl >/dev/null; then " + strings.Join(curl, " ") + "\n"
 	// The wget of busybox has no methods.
-	if cmp.Or(r.method, "GET") == "GET" {
+	if cmp.Or(r.method, "GET") == "GET" && len(r.curl) == 0 {
 		text += "elif command -v wget >/dev/null; then echo wget; " + strings.Join(wget, " ") + "\n"
 	}
 	return question{text: text + "fi\nexit 127", label: "ask " + r.url, timeout: r.timeout}
