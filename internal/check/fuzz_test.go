@@ -31,7 +31,7 @@ func FuzzDecide(f *testing.F) {
 		"begin 0\n", "os-release read\nID=debian\n", "packages dpkg read\nPackage: shop\nStatus: install ok installed\nVersion: 1\n",
 		"packages rpm read\nshop\tnoarch\t1:1-1\t(none)\n", "packages apk read\nP:shop\nV:1\n", "passwd read\nroot:x:0:0::/:/bin/sh\n",
 		"shadow read\nshop:locked\n", "units systemd read\nshop.service enabled enabled\n", "running systemd\nactive\n", "machine-id read\n",
-		"entries 0 true\neee\n", "stat 0\n81a4:0:0:1\n", "content 0\nx\n@@content-end 0 read\n", "configs 0 read\n@@config 0 x\nname\n@@config-text 0 read\n* * * * * x\n",
+		"entries 0 true\neee\n", "stat 0\n81a4:0:0:1\n", "content 0\nx\n@@content-end 0 read\n", "contents 0\n==> x <==\n@@contents-end 0\n", "configs 0 read\n@@config 0 x\nname\n@@config-text 0 read\n* * * * * x\n",
 		"processes read\n@@process 1\nName:\thttpd\nState:\tS\nUid:\t0\t0\n@@process-args\nhttpd\x00-p\n",
 		"out 0\nHTTP/1.1 200 OK\r\n\r\nx\n@@ran 0 0\n", "covered 0 0\ny\n", "caps 0\nx\n", "xattr 0 0\nx\n@@xattr-end 0 0 read\n",
 	} {

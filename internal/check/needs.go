@@ -21,6 +21,7 @@ type needs struct {
 
 	covered []Covered
 	asked   []*pathNeed // paths without those that only covered files need
+	salt    string      // before the paths of files that are read together
 }
 
 // pathNeed is what has to be read of one path. Whether there is something at

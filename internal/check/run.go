@@ -203,7 +203,7 @@ func (f *facts) take(fr frame, n *needs, batches [][]*pathNeed) {
 		f.readPackages(fr)
 	case "units", "units-denied", "unit-file", "instance", "initscripts", "runlevels", "rc", "machine-id", "running":
 		f.readServices(fr, n)
-	case "entries", "stat", "target", "content", "content-end", "digest", "digest-end",
+	case "entries", "stat", "target", "content", "content-end", "contents", "contents-end", "digest", "digest-end",
 		"caps-path", "caps", "caps-end", "xattr", "xattr-end":
 		f.readFiles(fr, n, batches)
 	case "links":

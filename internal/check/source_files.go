@@ -104,13 +104,11 @@ func scriptFiles(s *script, n *needs) {
 		}
 		flush()
 	}
+	scriptContents(s, n)
 	for i, p := range n.paths {
 		id := strconv.Itoa(i)
 		if p.target {
 			s.call("target", id, p.path)
-		}
-		if p.content {
-			s.call("content", id, strconv.Itoa(contentLimit+1), p.path)
 		}
 		if p.caps {
 			s.call("caps", id, p.path)
@@ -126,6 +124,10 @@ func scriptFiles(s *script, n *needs) {
 
 // readFiles takes a frame of the files' part.
 func (f *facts) readFiles(fr frame, n *needs, batches [][]*pathNeed) {
+	if fr.tag == "contents" || fr.tag == "contents-end" {
+		f.readContents(fr, n)
+		return
+	}
 	if fr.tag == "entries" || fr.tag == "stat" {
 		i, err := strconv.Atoi(fr.arg(0))
 		if err != nil || i < 0 || i >= len(batches) {

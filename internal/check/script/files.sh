@@ -66,6 +66,52 @@ content() {
 	fi
 }
 
+# contents SALT LIMIT SMALL IDS PATH... is content for several files. One process
+# prints the small ones, each below a head with its path: that has a salt of dots
+# and slashes in front, so that no file can hold such a head. A size of 0 says
+# nothing: files of the kernel have it too.
+contents() {
+	salt=$1
+	limit=$2
+	small=$3
+	left=
+	for id in $4; do
+		f=$5
+		shift
+		if [ -f "$f" ] && [ -r "$f" ]; then
+			set -- "$@" "$f"
+			left="$left $id"
+		else
+			content "$id" "$limit" "$f"
+		fi
+	done
+	shift 4
+	sizes=$(stat -L -c %s "$@" 2>/dev/null)
+	few=
+	for id in $left; do
+		size=${sizes%%[!0-9]*}
+		sizes=${sizes#*[!0-9]}
+		f=$1
+		shift
+		if [ "${size:-0}" -gt 0 ] && [ "$size" -le "$small" ]; then
+			set -- "$@" "$salt$f"
+			few="$few $id"
+		else
+			content "$id" "$limit" "$f"
+		fi
+	done
+	[ $# -gt 0 ] || return
+	frame contents $few
+	if head -v -c "$((small + 1))" "$@" 2>/dev/null; then
+		frame contents-end $few
+		return
+	fi
+	for id in $few; do
+		content "$id" "$limit" "$1"
+		shift
+	done
+}
+
 # digest ID ALGORITHM PATH
 digest() {
 	[ -f "$3" ] || return
