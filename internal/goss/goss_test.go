@@ -165,7 +165,7 @@ matching:
   number: {content: 1.0, matches: {equal: 1.0}}
 `)
 	want := []string{
-		`goss.yaml:2: service "nslcd": running = true cannot be decided offline (the image is mounted in a chroot; nothing is running in it). Write enabled: true to check that it starts at boot, or requires: boot below meta of the resource, or defer_boot for the whole gossfile, to hand this check to the booted run.`,
+		`goss.yaml:2: service "nslcd": running = true cannot be decided offline (the image is mounted in a chroot; nothing is running in it). Write enabled: true to check that it starts at boot, or requires: boot below meta of the resource (or defer_boot for the whole gossfile) to hand this check to the booted run.`,
 		`goss.yaml:4: process "nslcd": running = true cannot be decided offline`,
 	}
 	got := mistakes(t, dir, "goss.yaml", Options{}, check.Offline)

@@ -206,7 +206,7 @@ func (r *reader) resource(d *document, section string, kind kind, f field) {
 	e := &check.Expect{
 		Of: section, ID: f.key, Subject: f.key, Remedies: kind.remedies,
 		DeferBoot: r.options.DeferBoot, WarnVacuous: r.options.WarnVacuous,
-		HandOver: "requires: boot below meta of the resource, or defer_boot for the whole gossfile,",
+		HandOver: "requires: boot below meta of the resource (or defer_boot for the whole gossfile)",
 	}
 	if r.options.Retry != "" {
 		e.Retry = &r.options.Retry

@@ -77,7 +77,7 @@ var kinds = map[string]kind{
 	"interface": {subject: "name", required: "exists", example: "true", values: []string{"exists", "addrs", "mtu"}},
 	"kernel-param": {
 		subject: "name", required: "value", example: `"1"`, values: []string{"value"},
-		remedies: map[string]string{"value": "a kernel_param block with configured, in the template or a suite file,"},
+		remedies: map[string]string{"value": "a kernel_param block with configured (in the template or a suite file)"},
 	},
 	"mount": {
 		subject: "mountpoint", required: "exists", example: "true", values: []string{"exists", "opts", "vfs-opts", "source", "filesystem", "usage"},
@@ -97,7 +97,7 @@ var kinds = map[string]kind{
 
 const (
 	startsAtBoot  = "a service with enabled: true"
-	mountedAtBoot = "a mount block, in the template or a suite file, to check fstab"
+	mountedAtBoot = "a mount block (in the template or a suite file) to check fstab"
 )
 
 func milliseconds(o *check.Options) any { return &o.Milliseconds }

@@ -1,10 +1,11 @@
 //go:generate go tool packer-sdc struct-markdown
-//go:generate go tool packer-sdc mapstructure-to-hcl2 -type Config
+//go:generate go tool packer-sdc mapstructure-to-hcl2 -type Config,Goss
 
 package spec
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -29,6 +30,9 @@ type Config struct {
 	Suite []string `mapstructure:"suite"`
 	// Values of variables that the suite files declare.
 	Vars map[string]string `mapstructure:"vars"`
+	// Suites of goss, read as they are, without goss: see
+	// [Gossfiles](#gossfiles).
+	Goss []Goss `mapstructure:"goss"`
 	// `offline`: the image is mounted and nothing of it runs. `booted`: it runs.
 	// `auto`, the default: find out; what is not plainly booted is offline.
 	Mode string `mapstructure:"mode"`
@@ -61,6 +65,7 @@ type Config struct {
 	mode   check.Mode
 	failOn check.Severity
 	suites []check.Suite
+	owners map[string]string // of the names of suites: whose each is
 }
 
 // prepare decodes and validates the configuration. All that is wrong with it
@@ -112,6 +117,7 @@ func (c *Config) prepare(raws ...any) (*check.Plan, error) {
 	}
 
 	partial := c.readSuites(problem)
+	partial = c.readGoss(problem) || partial
 	plan, problems := check.Compile(c.suites, c.mode, time.Now())
 	plan.Partial = plan.Partial || partial
 	for _, err := range problems {
@@ -127,7 +133,7 @@ func (c *Config) prepare(raws ...any) (*check.Plan, error) {
 // of a file is not known yet.
 func (c *Config) readSuites(problem func(error)) (partial bool) {
 	inline := c.Blocks.Suite(inlineName)
-	if len(inline.Entries) > 0 || len(inline.Waivers) > 0 || len(c.Suite) == 0 {
+	if len(inline.Entries) > 0 || len(inline.Waivers) > 0 || len(c.Suite)+len(c.Goss) == 0 {
 		c.suites = append(c.suites, inline)
 	}
 	var files []string
@@ -141,9 +147,13 @@ func (c *Config) readSuites(problem func(error)) (partial bool) {
 	for _, value := range c.Vars {
 		partial = partial || check.IsUnknown(value)
 	}
-	suites, errs := check.ReadSuites(files, c.Vars, map[string]string{inlineName: "the template's own checks"})
+	c.owners = map[string]string{inlineName: "the template's own checks"}
+	suites, errs := check.ReadSuites(files, c.Vars, c.owners)
 	for _, err := range errs {
 		problem(fmt.Errorf("suite: %w", err))
+	}
+	for _, s := range suites {
+		c.owners[s.Name] = strconv.Quote(s.File)
 	}
 	c.suites = append(c.suites, suites...)
 	return partial

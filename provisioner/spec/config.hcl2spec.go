@@ -44,6 +44,7 @@ type FlatConfig struct {
 	Waiver              []check.FlatWaiver       `mapstructure:"waiver" cty:"waiver" hcl:"waiver"`
 	Suite               []string                 `mapstructure:"suite" cty:"suite" hcl:"suite"`
 	Vars                map[string]string        `mapstructure:"vars" cty:"vars" hcl:"vars"`
+	Goss                []FlatGoss               `mapstructure:"goss" cty:"goss" hcl:"goss"`
 	Mode                *string                  `mapstructure:"mode" cty:"mode" hcl:"mode"`
 	JUnit               *string                  `mapstructure:"junit" cty:"junit" hcl:"junit"`
 	JSON                *string                  `mapstructure:"json" cty:"json" hcl:"json"`
@@ -99,6 +100,7 @@ func (*FlatConfig) HCL2Spec() map[string]hcldec.Spec {
 		"waiver":                     &hcldec.BlockListSpec{TypeName: "waiver", Nested: hcldec.ObjectSpec((*check.FlatWaiver)(nil).HCL2Spec())},
 		"suite":                      &hcldec.AttrSpec{Name: "suite", Type: cty.List(cty.String), Required: false},
 		"vars":                       &hcldec.AttrSpec{Name: "vars", Type: cty.Map(cty.String), Required: false},
+		"goss":                       &hcldec.BlockListSpec{TypeName: "goss", Nested: hcldec.ObjectSpec((*FlatGoss)(nil).HCL2Spec())},
 		"mode":                       &hcldec.AttrSpec{Name: "mode", Type: cty.String, Required: false},
 		"junit":                      &hcldec.AttrSpec{Name: "junit", Type: cty.String, Required: false},
 		"json":                       &hcldec.AttrSpec{Name: "json", Type: cty.String, Required: false},
@@ -107,6 +109,45 @@ func (*FlatConfig) HCL2Spec() map[string]hcldec.Spec {
 		"fail_on":                    &hcldec.AttrSpec{Name: "fail_on", Type: cty.String, Required: false},
 		"on_failure":                 &hcldec.AttrSpec{Name: "on_failure", Type: cty.String, Required: false},
 		"execute_command":            &hcldec.AttrSpec{Name: "execute_command", Type: cty.String, Required: false},
+	}
+	return s
+}
+
+// FlatGoss is an auto-generated flat version of Goss.
+// Where the contents of a field with a `mapstructure:,squash` tag are bubbled up.
+type FlatGoss struct {
+	File       *string           `mapstructure:"file" required:"true" cty:"file" hcl:"file"`
+	VarsFile   *string           `mapstructure:"vars_file" cty:"vars_file" hcl:"vars_file"`
+	VarsInline *string           `mapstructure:"vars_inline" cty:"vars_inline" hcl:"vars_inline"`
+	Vars       map[string]string `mapstructure:"vars" cty:"vars" hcl:"vars"`
+	Env        map[string]string `mapstructure:"env" cty:"env" hcl:"env"`
+	Name       *string           `mapstructure:"name" cty:"name" hcl:"name"`
+	DeferBoot  *bool             `mapstructure:"defer_boot" cty:"defer_boot" hcl:"defer_boot"`
+	OnVacuous  *string           `mapstructure:"on_vacuous" cty:"on_vacuous" hcl:"on_vacuous"`
+	Retry      *string           `mapstructure:"retry" cty:"retry" hcl:"retry"`
+}
+
+// FlatMapstructure returns a new FlatGoss.
+// FlatGoss is an auto-generated flat version of Goss.
+// Where the contents a fields with a `mapstructure:,squash` tag are bubbled up.
+func (*Goss) FlatMapstructure() interface{ HCL2Spec() map[string]hcldec.Spec } {
+	return new(FlatGoss)
+}
+
+// HCL2Spec returns the hcl spec of a Goss.
+// This spec is used by HCL to read the fields of Goss.
+// The decoded values from this spec will then be applied to a FlatGoss.
+func (*FlatGoss) HCL2Spec() map[string]hcldec.Spec {
+	s := map[string]hcldec.Spec{
+		"file":        &hcldec.AttrSpec{Name: "file", Type: cty.String, Required: false},
+		"vars_file":   &hcldec.AttrSpec{Name: "vars_file", Type: cty.String, Required: false},
+		"vars_inline": &hcldec.AttrSpec{Name: "vars_inline", Type: cty.String, Required: false},
+		"vars":        &hcldec.AttrSpec{Name: "vars", Type: cty.Map(cty.String), Required: false},
+		"env":         &hcldec.AttrSpec{Name: "env", Type: cty.Map(cty.String), Required: false},
+		"name":        &hcldec.AttrSpec{Name: "name", Type: cty.String, Required: false},
+		"defer_boot":  &hcldec.AttrSpec{Name: "defer_boot", Type: cty.Bool, Required: false},
+		"on_vacuous":  &hcldec.AttrSpec{Name: "on_vacuous", Type: cty.String, Required: false},
+		"retry":       &hcldec.AttrSpec{Name: "retry", Type: cty.String, Required: false},
 	}
 	return s
 }
