@@ -1,6 +1,7 @@
 #!/bin/sh
 # Installs the host programs that baking needs, on Debian and its kin; elsewhere
-# says which are missing. host-tools.sh tests: also what only the tests need.
+# says which are missing. host-tools.sh tests: also what only the tests need;
+# host-tools.sh bench: what only the benchmarks need.
 set -eu
 
 missing=
@@ -26,6 +27,10 @@ if [ "${1:-}" = tests ]; then
 	need jq jq
 	need chromium chromium
 	need dot graphviz
+fi
+if [ "${1:-}" = bench ]; then
+	need serverspec-init ruby-serverspec
+	need sshd openssh-server
 fi
 [ -z "$missing" ] && exit 0
 
