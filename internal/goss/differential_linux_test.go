@@ -3,7 +3,6 @@ package goss
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"io"
 	"net"
@@ -114,32 +113,10 @@ func (d debian) gossVerdicts(t *testing.T, file string) map[string]string {
 	if _, err := d.RunScript(t.Context(), strings.NewReader(script), &stdout, &stderr); err != nil {
 		t.Fatal(err)
 	}
-	var report struct {
-		Results []struct {
-			Type     string `json:"resource-type"`
-			ID       string `json:"resource-id"`
-			Property string `json:"property"`
-			Result   int    `json:"result"`
-		} `json:"results"`
+	if stdout.Len() == 0 {
+		t.Fatalf("goss says nothing but %q", stderr.String())
 	}
-	if err := json.Unmarshal(stdout.Bytes(), &report); err != nil {
-		t.Fatalf("goss says %q and %q: %v", stdout.String(), stderr.String(), err)
-	}
-	kinds := map[string]string{"KernelParam": "kernel-param"}
-	properties := map[string]string{"linkedto": "linked-to", "version": "versions"}
-	verdicts := map[string]string{}
-	for _, r := range report.Results {
-		kind, property := strings.ToLower(r.Type), strings.ToLower(r.Property)
-		if name, ok := kinds[r.Type]; ok {
-			kind = name
-		}
-		if name, ok := properties[property]; ok {
-			property = name
-		}
-		id, _, _ := strings.Cut(r.ID, ": ")
-		verdicts[kind+":"+id+":"+property] = []string{"pass", "fail", "skip"}[r.Result]
-	}
-	return verdicts
+	return parseVerdicts(t, stdout.Bytes())
 }
 
 // ourVerdicts are those of the checks that are made of the same file.
