@@ -47,7 +47,7 @@ func client(ctx context.Context, args []string) error {
 }
 
 func connect(address, keyFile string) (packersdk.Communicator, error) {
-	key, err := os.ReadFile(keyFile)
+	key, err := os.ReadFile(keyFile) //nolint:gosec // the benchmark names it
 	if err != nil {
 		return nil, err
 	}
@@ -108,7 +108,7 @@ func validate(ctx context.Context, comm packersdk.Communicator, suiteFile, binar
 }
 
 func upload(comm packersdk.Communicator, from, to string, sent *counter) error {
-	f, err := os.Open(from)
+	f, err := os.Open(from) //nolint:gosec // the benchmark names it
 	if err != nil {
 		return err
 	}

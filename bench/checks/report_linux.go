@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/dustin/go-humanize"
 
@@ -14,13 +15,13 @@ func report(r *results) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	var tables string
+	var tables strings.Builder
 	for _, place := range places {
 		table, err := placeTable(r, place)
 		if err != nil {
 			return "", err
 		}
-		tables += fmt.Sprintf("### %s\n\n%s\n%s\n", headings[place], table, notes[place])
+		fmt.Fprintf(&tables, "### %s\n\n%s\n%s\n", headings[place], table, notes[place])
 	}
 	return "## bakery-spec, goss and Serverspec\n\n" + r.conditions.Text() + fmt.Sprintf(`
 The three tools check the same things of one Debian image, with the same number of
@@ -30,7 +31,7 @@ about an enabled service, and 3 about two commands. They take turns, and every r
 must say that all checks have passed. Before that, each tool must find the one check
 that does not hold among %d. Times are those of whole processes, in milliseconds.
 
-`, perApplication, controlChecks) + goals + "\n" + tables, nil
+`, perApplication, controlChecks) + goals + "\n" + tables.String(), nil
 }
 
 var headings = map[string]string{inChroot: "In a chroot", overSSH: "Over ssh"}

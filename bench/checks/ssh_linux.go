@@ -76,7 +76,7 @@ func serve(ctx context.Context, w *world) (*server, error) {
 		return nil, fmt.Errorf("make a key: %w", err)
 	}
 	err = os.Mkdir(dir, 0o755)
-	for name, text := range map[string]string{
+	for name, text := range map[string]string{ //nolint:gosec // nobody has a password here
 		"key":             string(pem.EncodeToMemory(private)),
 		"authorized_keys": string(ssh.MarshalAuthorizedKey(public)),
 		"sshd_config":     fmt.Sprintf(serverConfig, port, dir, dir),
@@ -141,6 +141,5 @@ func freePort(ctx context.Context) (int, error) {
 	if err != nil {
 		return 0, fmt.Errorf("find a port for sshd: %w", err)
 	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port, nil
+	return l.Addr().(*net.TCPAddr).Port, l.Close()
 }

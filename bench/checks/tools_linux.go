@@ -95,7 +95,7 @@ func (w *world) check(ctx context.Context, tool, place, base string) (outcome, e
 	}
 	var ok bool
 	if o.passed, o.failed, ok = verdicts(tool, o.said); !ok {
-		return outcome{}, fmt.Errorf("%s: no verdicts (%v):\n%s", strings.Join(argv, " "), err, o.said)
+		return outcome{}, fmt.Errorf("%s: no verdicts; it ended with %s:\n%s", strings.Join(argv, " "), cmd.ProcessState, o.said)
 	}
 	for line := range strings.Lines(o.said) {
 		if n, found := strings.CutPrefix(line, sentPrefix); found {

@@ -88,7 +88,7 @@ func (w *world) copyIn(from, to string, mode os.FileMode) error {
 // fresh from debootstrap.
 func (w *world) write(path, text string, mode os.FileMode) error {
 	path = filepath.Join(w.root, path)
-	return errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte(text), mode))
+	return errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte(text), mode)) //nolint:gosec // in a folder that this program has made
 }
 
 // install puts the i-th application into the image, as a package of it would.
