@@ -18,19 +18,22 @@ type commandResult struct {
 	seconds        int // that it had
 }
 
+// commandsFunction begins the function that runs all commands.
+const commandsFunction = "commands() {\n"
+
 // scriptCommands writes the part of the script that runs commands. Offline they
 // are isolated from the build host; their text travels as a word of the inner
 // script, which is itself a word of the outer one.
 func scriptCommands(s *script, n *needs, mode Mode) {
 	inner := &script{nonce: s.nonce}
 	for i, cmd := range n.commands {
-		inner.call("run", strconv.Itoa(i), strconv.Itoa(cmd.seconds), cmd.text)
+		inner.call("run", strconv.Itoa(i), strconv.Itoa(cmd.seconds), cmd.text, wayOf(cmd.text))
 	}
 	if inner.calls.Len() == 0 {
 		return
 	}
 	program := "n=" + s.nonce + "\n" + part("prelude.sh") + part("commands.sh") +
-		"commands() {\ntick\n" + inner.calls.String() + "kill $ticker\nframe commands-done\n}\ncommands </dev/null\n"
+		commandsFunction + "tick\n" + inner.calls.String() + "kill $ticker\nframe commands-done\n}\ncommands </dev/null\n"
 	s.part("isolate.sh")
 	if mode == Booted {
 		s.call("plainly", program)

@@ -172,7 +172,12 @@ func (r *suiteReader) block(file string, block *hclsyntax.Block, scope scope) {
 //
 // open is set when a value that no text can stand for is not known yet.
 func decodeBlock(block *hclsyntax.Block, body hcl.Body, spec map[string]hcldec.Spec, target any, labelled string, label *string, source Source, scope scope) (errs []error, open bool) {
-	value, diags := hcldec.Decode(body, hcldec.ObjectSpec(spec), scope.context())
+	// A block uses few of the attributes that its kind has, and decoding the rest
+	// would take most of the time. What is wrong is told with all that could be meant.
+	value, diags := hcldec.Decode(body, used(spec, block), scope.context())
+	if diags.HasErrors() {
+		value, diags = hcldec.Decode(body, hcldec.ObjectSpec(spec), scope.context())
+	}
 	errs = diagErrors(diags)
 	if len(errs) == 0 {
 		values, unknown := attributes(value)
@@ -194,6 +199,18 @@ func decodeBlock(block *hclsyntax.Block, body hcl.Body, spec map[string]hcldec.S
 		*label = block.Labels[0]
 	}
 	return errs, open
+}
+
+// used is the part of spec that decodes the attributes of a block, of which none
+// is required.
+func used(spec map[string]hcldec.Spec, block *hclsyntax.Block) hcldec.ObjectSpec {
+	part := hcldec.ObjectSpec{}
+	for name := range block.Body.Attributes {
+		if s, ok := spec[name]; ok {
+			part[name] = s
+		}
+	}
+	return part
 }
 
 // decodeAttributes fills a block from the values of its attributes.
