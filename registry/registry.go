@@ -263,8 +263,8 @@ func (r *Registry) again(ctx context.Context, lease *Lease, old, img Image, resu
 func (r *Registry) testEvents(results []TestResult) []Event {
 	var events []Event
 	for _, res := range results {
-		events = append(events, r.event(OpTest, res.Image, fmt.Sprintf("%s: %s, %d of %d checks passed",
-			res.Title(), res.Outcome, res.Counts.Passed, res.Counts.Total())))
+		events = append(events, r.event(OpTest, res.Image, fmt.Sprintf("%s: %s, %s",
+			res.Title(), res.Outcome, score(res.Counts.Passed, res.Counts.Total(), res.Counts.Skipped))))
 	}
 	return events
 }

@@ -86,6 +86,25 @@ func (s State) Checks() (passed, total int) {
 	return passed, total
 }
 
+// score says how many checks passed, and why the others need not be mistakes.
+func score(passed, total, skipped int) string {
+	text := fmt.Sprintf("%d of %d checks passed", passed, total)
+	if skipped > 0 {
+		text += fmt.Sprintf(", %d skipped", skipped)
+	}
+	return text
+}
+
+// Skipped returns how many checks of the newest results were skipped: left to a
+// booted run, or waived.
+func (s State) Skipped() int {
+	n := 0
+	for _, r := range s.Suites {
+		n += r.Counts.Skipped
+	}
+	return n
+}
+
 // recorded is an image with its facts.
 type recorded struct {
 	Image
@@ -143,7 +162,7 @@ func derive(img recorded, ancestors []recorded, now time.Time) State {
 		state.Status, state.Reason = StatusPromoted, fmt.Sprintf("head of %v", state.Channels)
 	case state.Tested:
 		passed, total := state.Checks()
-		state.Status, state.Reason = StatusTested, fmt.Sprintf("%d of %d checks passed", passed, total)
+		state.Status, state.Reason = StatusTested, score(passed, total, state.Skipped())
 	case len(failed) > 0:
 		state.Status, state.Reason = StatusRejected, failed[0]
 	default:

@@ -58,7 +58,7 @@ func (d *decision) on(check func() error, decide func(ctx context.Context, reg *
 			}
 		}
 		return changeRegistry(ctx, d.spec, func(reg *registry.Registry) error {
-			view, err := reg.Resolve(ctx, args[0])
+			view, err := resolve(ctx, reg, args[0])
 			if err != nil {
 				return err
 			}
@@ -156,7 +156,7 @@ func checkHead(ctx context.Context, reg *registry.Registry, head registry.Channe
 		}
 		return fmt.Errorf("the channel has a head, %s: %w", now, registry.ErrConflict)
 	}
-	want, err := reg.Resolve(ctx, expect)
+	want, err := resolve(ctx, reg, expect)
 	if err != nil {
 		return fmt.Errorf("--replaces: %w", err)
 	}
@@ -187,6 +187,7 @@ func newDemoteCommand() *cobra.Command {
 		Long: `Take an image out of a channel that it is the head of. The channel has no head
 then: nothing is found in it until an image is promoted to it. To go back to an
 earlier image, promote that one instead.`,
+		Example: `  bakery demote ami-0123456789abcdef0 --channel stable --reason "breaks logins"`,
 	}
 	var channel string
 	d := newDecision(cmd, "why, for the history")
@@ -203,6 +204,7 @@ func newDeprecateCommand() *cobra.Command {
 		Short: "Say that an image was replaced: bakery-ancestor does not return it",
 		Long: `Say that an image was replaced by something newer. bakery-ancestor does not
 return it from then on. What was baked from it is not touched.`,
+		Example: `  bakery deprecate ami-0123456789abcdef0 --reason "replaced by 1.5" --at +72h`,
 	}
 	d := newDecision(cmd, "why, such as what replaces it")
 	at := addAtFlag(cmd)
@@ -219,6 +221,7 @@ func newRetireCommand() *cobra.Command {
 		Long: `Record that an image is gone from its cloud, in all regions. The record stays, so
 that the lineage of what was baked from it does not dangle. Nothing is removed
 from the cloud.`,
+		Example: `  bakery retire ami-0123456789abcdef0 --reason "deregistered by hand"`,
 	}
 	d := newDecision(cmd, "why, for the history")
 	d.on(nil, func(ctx context.Context, reg *registry.Registry, view registry.View) error {
@@ -236,6 +239,7 @@ func newHoldCommand() *cobra.Command {
 		Short: "Protect an image from cleaning up",
 		Long: `Protect an image from cleaning up: 'bakery local rm' and 'bakery retire' refuse it.
 'bakery restore --mark held' ends that.`,
+		Example: `  bakery hold ami-0123456789abcdef0 --reason "evidence of OPS-1234"`,
 	}
 	d := newDecision(cmd, "why (required)")
 	d.on(d.needReason, func(ctx context.Context, reg *registry.Registry, view registry.View) error {

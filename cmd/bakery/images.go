@@ -103,7 +103,12 @@ func newImagesLsCommand(spec *string) *cobra.Command {
 		Short: "List images, the newest first",
 		Example: `  bakery images ls --application shop
   bakery images ls --layer base --version '>= 1.4' --status tested --output json`,
-		Args: exactArgs(0),
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return nil
+			}
+			return usageError{fmt.Errorf("'bakery images ls' takes flags only: write --application %s, or see 'bakery images ls --help'", args[0])}
+		},
 	}
 	output := addOutputFlag(cmd)
 	flags := cmd.Flags()

@@ -42,7 +42,7 @@ that needs root. Times of files do not count.`,
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		ctx := cmd.Context()
 		return lookInto(ctx, *spec, func(reg *registry.Registry) error {
-			view, err := reg.Resolve(ctx, args[0])
+			view, err := resolve(ctx, reg, args[0])
 			if err != nil {
 				return err
 			}
@@ -138,14 +138,15 @@ func (d *difference) write(w io.Writer, files bool) error {
 
 func newImagesPackagesCommand(spec *string) *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "packages IMAGE",
-		Short: "List what an image has installed",
-		Args:  exactArgs(1),
+		Use:     "packages IMAGE",
+		Short:   "List what an image has installed",
+		Example: `  bakery images packages ami-0123456789abcdef0`,
+		Args:    exactArgs(1),
 	}
 	output := addOutputFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		return lookInto(cmd.Context(), *spec, func(reg *registry.Registry) error {
-			view, err := reg.Resolve(cmd.Context(), args[0])
+			view, err := resolve(cmd.Context(), reg, args[0])
 			if err != nil {
 				return err
 			}
@@ -177,7 +178,7 @@ the images that it was baked from.`,
 		Args:    exactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return lookInto(cmd.Context(), *spec, func(reg *registry.Registry) error {
-				view, err := reg.Resolve(cmd.Context(), args[0])
+				view, err := resolve(cmd.Context(), reg, args[0])
 				if err != nil {
 					return err
 				}

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -36,6 +37,9 @@ When nothing matches, the exit code is 1 and the nearest miss is named.`,
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		query, err := registry.ParseQuery(args[0])
 		if err != nil {
+			if !strings.Contains(args[0], "=") {
+				err = fmt.Errorf("%w; write KEY=VALUE, such as 'application=%s'", err, args[0])
+			}
 			return usageError{err}
 		}
 		if *all && *explain {
@@ -97,6 +101,8 @@ ancestor is no longer the newest tested one of its line, or is to be baked again
 itself.
 
 Images of one round can be baked at once, when the rounds before it are done.`,
+		Example: `  bakery outdated
+  bakery outdated --output json | jq -r '.[] | select(.round == 1) | .application'`,
 		Args: exactArgs(0),
 	}
 	output := addOutputFlag(cmd)

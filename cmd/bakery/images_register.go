@@ -181,7 +181,7 @@ passed.`,
 			return err
 		}
 		return changeRegistry(ctx, *spec, func(reg *registry.Registry) error {
-			view, err := reg.Resolve(ctx, args[0])
+			view, err := resolve(ctx, reg, args[0])
 			if err != nil {
 				return err
 			}

@@ -17,16 +17,17 @@ import (
 
 func newImagesShowCommand(spec *string) *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "show IMAGE",
-		Short: "Show all that is recorded about an image",
-		Args:  exactArgs(1),
+		Use:     "show IMAGE",
+		Short:   "Show all that is recorded about an image",
+		Example: `  bakery images show ami-0123456789abcdef0`,
+		Args:    exactArgs(1),
 	}
 	output := addOutputFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		return readRegistry(cmd.Context(), *spec, func(reg *registry.Registry) error {
 			detail, err := reg.Show(cmd.Context(), args[0])
 			if err != nil {
-				return err
+				return withRemedy(cmd.Context(), reg, args[0], err)
 			}
 			if *output == outputJSON {
 				return writeJSON(cmd.OutOrStdout(), detail)

@@ -53,12 +53,7 @@ be put into a page of GitHub or GitLab, as dot it is for Graphviz.`,
 		Example: `  bakery images tree
   bakery images tree --format html --out lineage.html
   bakery images tree ami-0123456789abcdef0 --format mermaid`,
-		Args: func(cmd *cobra.Command, args []string) error {
-			if len(args) <= 1 {
-				return nil
-			}
-			return exactArgs(1)(cmd, args)
-		},
+		Args: upToOneArg,
 	}
 	output := addOutputFlag(cmd)
 	var format, file string
@@ -107,7 +102,7 @@ func readForest(ctx context.Context, reg *registry.Registry, args []string) ([]r
 		return reg.Forest(ctx)
 	}
 	tree, err := reg.Descendants(ctx, args[0])
-	return []registry.Tree{tree}, err
+	return []registry.Tree{tree}, withRemedy(ctx, reg, args[0], err)
 }
 
 // writePage writes the page for browsers, with the packages of all its images.
@@ -150,6 +145,9 @@ func branch(w io.Writer, tree registry.Tree, first, rest string) {
 	checks := "no tests"
 	if total > 0 {
 		checks = fmt.Sprintf("%d/%d checks", passed, total)
+		if skipped := tree.Skipped(); skipped > 0 {
+			checks += fmt.Sprintf(", %d skipped", skipped)
+		}
 	}
 	// Flush says what went wrong.
 	_, _ = fmt.Fprintf(w, "%s%s %s\t%s\t%s\t%s\t%s\t%s\n", first, tree.Application, tree.Version,

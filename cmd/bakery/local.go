@@ -84,7 +84,9 @@ read off the disk unless they are given. Prints the id of the image.`,
 			return usageError{err}
 		}
 		return withLocalCloud(cmd.Context(), func(cloud *localcloud.Cloud) error {
+			done := working(cmd, "Importing "+in.Source)
 			im, err := cloud.Import(cmd.Context(), in)
+			done()
 			if err != nil {
 				return err
 			}
@@ -99,6 +101,14 @@ read off the disk unless they are given. Prints the id of the image.`,
 		})
 	}
 	return cmd
+}
+
+// listRemedy adds to an error about an image that there is none, where to look.
+func listRemedy(err error) error {
+	if errors.Is(err, localcloud.ErrNoImage) {
+		return fmt.Errorf("%w; 'bakery local ls' has the ids and names of all", err)
+	}
+	return err
 }
 
 // parseSize reads a size; a bare number is of GiB, as everywhere in EC2.
@@ -132,6 +142,7 @@ func newLocalList() *cobra.Command {
 		Use:     "ls",
 		Aliases: []string{"list"},
 		Short:   "List the images of the local cloud",
+		Example: `  bakery local ls --region us-east-1`,
 		Args:    exactArgs(0),
 	}
 	output := addOutputFlag(cmd)
@@ -180,6 +191,8 @@ func newLocalExport() *cobra.Command {
 		Short: "Write the root disk of an image to a file",
 		Long: `Writes the root disk of an image, named by id or by name, to a file: raw and
 sparse, or as qcow2, for which qemu-img must be installed.`,
+		Example: `  bakery local export ami-0123456789abcdef0 shop.raw
+  bakery local export shop-1.4.2-1795251049 shop.qcow2 --format qcow2`,
 		Args: exactArgs(2),
 	}
 	output := addOutputFlag(cmd)
@@ -189,10 +202,13 @@ sparse, or as qcow2, for which qemu-img must be installed.`,
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		in.Image, in.File = args[0], args[1]
 		return withLocalCloud(cmd.Context(), func(cloud *localcloud.Cloud) error {
+			done := working(cmd, "Exporting "+in.Image)
 			im, err := cloud.Export(cmd.Context(), in)
+			done()
 			if errors.Is(err, os.ErrExist) {
 				err = fmt.Errorf("%w; --force replaces it", err)
 			}
+			err = listRemedy(err)
 			if err != nil {
 				return err
 			}
@@ -218,7 +234,8 @@ protected or held, is removed only with --force.
 
 The registry (that of $BAKERY_REGISTRY, else the default one, if it exists)
 records that the image is gone, so that bakery-ancestor does not return it.`,
-		Args: exactArgs(1),
+		Example: `  bakery local rm ami-0123456789abcdef0`,
+		Args:    exactArgs(1),
 	}
 	output := addOutputFlag(cmd)
 	cmd.Flags().StringVar(&region, "region", "", "region of the image, where its name is in several")
@@ -228,7 +245,7 @@ records that the image is gone, so that bakery-ancestor does not return it.`,
 		return withLocalCloud(ctx, func(cloud *localcloud.Cloud) error {
 			im, err := cloud.Find(ctx, args[0], region)
 			if err != nil {
-				return fmt.Errorf("remove: %w", err)
+				return fmt.Errorf("remove: %w", listRemedy(err))
 			}
 			// The record comes first: an image that is marked and still there
 			// does no harm, one that is gone and not marked would be found.
@@ -273,6 +290,8 @@ A fault is ACTION=KIND[:ARGUMENT][:COUNT[@FIRST]]:
   AttachVolume=late:5s                  each is answered 5 s late
   CreateSnapshot=lose:1                 the first is done, its answer is lost
   *=throttle:10                         any ten calls are throttled`,
+		Example: `  bakery local serve
+  bakery local serve --listen 127.0.0.1:0 --latency aws --fault 'CreateSnapshot=throttle:3'`,
 		Args: exactArgs(0),
 	}
 	flags := cmd.Flags()

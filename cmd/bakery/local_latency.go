@@ -26,7 +26,8 @@ func newLocalLatency() *cobra.Command {
 		Long: `Shows how long the local cloud takes with --latency aws: until a call is answered,
 and from then until the resource is ready. What is published is named with its
 source; all else is assumed, and nothing was measured against AWS.`,
-		Args: exactArgs(0),
+		Example: `  bakery local latency`,
+		Args:    exactArgs(0),
 	}
 	output := addOutputFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {

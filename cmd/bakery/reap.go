@@ -55,6 +55,8 @@ account. Everything that a bake creates carries a tag with the time of its last
 sign of life, which running bakes renew every five minutes: what was silent for
 --min-age is removed. Finished images, and what something else than a bake made,
 are never touched. See first what would be removed with --dry-run.`,
+		Example: `  bakery reap
+  bakery reap --region eu-west-1 --min-age 3h --dry-run`,
 		Args: exactArgs(0),
 	}
 	format := addOutputFlag(cmd)
@@ -69,7 +71,9 @@ are never touched. See first what would be removed with --dry-run.`,
 		if o.minAge < reap.MinAge {
 			return usageError{fmt.Errorf("--min-age is %v; a running bake may be silent for nearly %v, so write at least that", o.minAge, reap.MinAge)}
 		}
+		done := working(cmd, "Looking for what is left behind")
 		result, err := o.reap(cmd.Context())
+		done()
 		return errors.Join(writeReaped(cmd, *format, result), err)
 	}
 	return cmd

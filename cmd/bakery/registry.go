@@ -34,12 +34,8 @@ continuously. That needs the permissions dynamodb:CreateTable, DescribeTable,
 TagResource, UpdateContinuousBackups, GetItem, PutItem and Scan; using it needs
 GetItem, BatchGetItem, Query, PutItem, UpdateItem, DeleteItem and
 ConditionCheckItem.`,
-		Args: func(cmd *cobra.Command, args []string) error {
-			if len(args) <= 1 {
-				return nil
-			}
-			return exactArgs(1)(cmd, args)
-		},
+		Example: `  bakery registry init 'dynamodb://images?region=eu-west-1'`,
+		Args:    upToOneArg,
 	}
 	output := addOutputFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -107,7 +103,9 @@ interrupted is finished by the next. A channel that both have moved is refused.`
 		if err != nil {
 			return err
 		}
+		done := working(cmd, fmt.Sprintf("Copying %s to %s", specs[0], specs[1]))
 		copied, err := registry.Copy(ctx, to, from)
+		done()
 		if err = errors.Join(err, to.Close()); err != nil {
 			return err
 		}

@@ -43,7 +43,7 @@ again, 'bakery restore' takes the revocation back.`,
 		return open(ctx, d.spec, func(reg *registry.Registry) error {
 			tree, err := reg.Descendants(ctx, args[0])
 			if err != nil {
-				return err
+				return withRemedy(ctx, reg, args[0], err)
 			}
 			affected := tree.Below()
 			if *d.output == outputJSON && *dryRun {
@@ -102,7 +102,7 @@ The history keeps both.`,
 		}
 		ctx := cmd.Context()
 		return changeRegistry(ctx, d.spec, func(reg *registry.Registry) error {
-			view, err := reg.Resolve(ctx, args[0])
+			view, err := resolve(ctx, reg, args[0])
 			if err != nil {
 				return err
 			}

@@ -72,3 +72,11 @@ func exactArgs(n int) cobra.PositionalArgs {
 			cmd.UseLine(), n, len(args), cmd.CommandPath())}
 	}
 }
+
+// upToOneArg wants one argument or none.
+func upToOneArg(cmd *cobra.Command, args []string) error {
+	if len(args) <= 1 {
+		return nil
+	}
+	return usageError{fmt.Errorf("'%s' takes one argument at most, got %d; see '%s --help'", cmd.UseLine(), len(args), cmd.CommandPath())}
+}

@@ -43,6 +43,7 @@ mistake with its file and line. Nothing is run. Files that end in .yaml or .yml,
 and those given with --goss, are gossfiles.
 
 Exit codes: 0 nothing is wrong, 1 there are mistakes, 2 wrong usage.`,
+		Example: `  bakery spec check shop.spec.hcl common/*.spec.hcl`,
 	}
 	format := addOutputFlag(cmd)
 	mode := addModeFlag(cmd)

@@ -23,7 +23,8 @@ gives the same suite. It goes to FILE, which must not exist, or else to stdout.
 
 Exit codes: 0 written, 1 the image cannot be read or the suite does not hold on it,
 2 wrong usage.`,
-		Args: cobra.MaximumNArgs(1),
+		Example: `  bakery spec learn --root /mnt base.spec.hcl`,
+		Args:    upToOneArg,
 	}
 	var o specRun
 	mode := addModeFlag(cmd)

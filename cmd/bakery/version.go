@@ -18,9 +18,10 @@ type about struct {
 
 func newVersionCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "version",
-		Short: "Say which version this is",
-		Args:  exactArgs(0),
+		Use:     "version",
+		Short:   "Say which version this is",
+		Example: `  bakery version --output json`,
+		Args:    exactArgs(0),
 	}
 	output := addOutputFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
