@@ -24,8 +24,7 @@ type Suite struct {
 	Entries []Entry
 	Waivers []Waiver
 
-	broken       bool     // not all of it could be read
-	warnings     []string // what a run reports of it
+	broken       bool // not all of it could be read
 	declared     []string
 	needsFacts   bool // it depends on what the image is
 	inapplicable int  // blocks whose condition does not hold
@@ -106,7 +105,7 @@ func Compile(suites []Suite, mode Mode, now time.Time) (*Plan, []error) {
 	c := &compiler{plan: &Plan{suites: suites, mode: mode, now: now}, mode: mode, seen: map[string]*seenAssertion{}}
 	blocks := 0
 	for _, s := range suites {
-		planned := PlannedSuite{Name: s.Name, File: s.File, Inapplicable: s.inapplicable, waivers: s.Waivers, warnings: s.warnings}
+		planned := PlannedSuite{Name: s.Name, File: s.File, Inapplicable: s.inapplicable, waivers: s.Waivers}
 		c.suite = &planned
 		partial := c.plan.Partial
 		for i := range s.Entries {
@@ -119,7 +118,7 @@ func Compile(suites []Suite, mode Mode, now time.Time) (*Plan, []error) {
 		}
 		c.plan.Partial = c.plan.Partial || s.broken || s.open > 0 && !s.needsFacts
 		// What only warnings were made of is nothing either.
-		nothing := len(s.Entries)+s.open == 0 || len(planned.Assertions) == 0 && len(planned.warnings) > len(s.warnings)
+		nothing := len(s.Entries)+s.open == 0 || len(planned.Assertions) == 0 && len(planned.warnings) > 0
 		if s.File != "" && nothing && !s.broken {
 			c.problems = append(c.problems, s.empty())
 		}

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -165,7 +164,7 @@ func (b *Expect) nothing(c *compiler, attr, why string) {
 		source.Line = line
 		why = attr + ": " + why
 	}
-	c.suite.warnings = append(slices.Clip(c.suite.warnings), fmt.Sprintf("%s%s %q: %s", sourcePrefix(source), b.Of, shortSubject(b.ID), why))
+	c.suite.warnings = append(c.suite.warnings, fmt.Sprintf("%s%s %q: %s", sourcePrefix(source), b.Of, shortSubject(b.ID), why))
 }
 
 func (b *Expect) matcher(v value, want any) (match.Matcher, error) {
@@ -334,14 +333,9 @@ func exists(find func(f *facts) verdict, options ...option) value {
 	}}
 }
 
-// Foreign is what else a reader of another language knows of a suite.
-type Foreign struct {
-	Skipped  int      // checks that the suite itself says do not apply
-	Warnings []string // for the report of a run
-	Broken   bool     // not all of it could be read
-}
-
 // ForeignSuite makes a suite of what was read of one in another language.
-func ForeignSuite(name, file string, entries []Entry, f Foreign) Suite {
-	return Suite{Name: name, File: file, Entries: entries, inapplicable: f.Skipped, warnings: f.Warnings, broken: f.Broken}
+// inapplicable is how much of it does not apply, by its own conditions; broken is
+// set when not all of it could be read.
+func ForeignSuite(name, file string, entries []Entry, inapplicable int, broken bool) Suite {
+	return Suite{Name: name, File: file, Entries: entries, inapplicable: inapplicable, broken: broken}
 }

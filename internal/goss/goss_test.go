@@ -67,7 +67,7 @@ func TestMistakes(t *testing.T) {
 		"second document":   {"\n-- goss.yaml --\nfile:\n  /a: {exists: true}\n---\nfile:\n  /b: {exists: true}", "", []string{`goss.yaml:3: here begins a second document, which goss would ignore`}},
 		"not a map":         {"\n-- goss.yaml --\n- file", "", []string{`goss.yaml:1: a gossfile is a map`}},
 		"section no map":    {"\n-- goss.yaml --\nfile: [a]\nuser: {root: {exists: true}}", "", []string{`goss.yaml:1: file is not a map of ids and attributes`}},
-		"nothing at all":    {"\n-- goss.yaml --\n", "", []string{`goss.yaml: no checks in it: an empty suite would always pass`}},
+		"nothing at all":    {"\n-- goss.yaml --\n", "", []string{`goss.yaml: the conditions of all its checks do not hold: such a suite would always pass`}},
 		"all is skipped":    {"\n-- goss.yaml --\nuser: {root: {exists: true, skip: true}}", "", []string{`goss.yaml: the conditions of all its checks do not hold`}},
 		"no extension":      {"\n-- goss --\nx", "goss", []string{`goss: its name does not tell how it is written`}},
 		"no file":           {"\n-- x --\n", "", []string{`read gossfile: open goss.yaml: no such file`}},

@@ -64,15 +64,14 @@ func Read(file string, o Options) (check.Suite, []error) {
 }
 
 type reader struct {
-	options  Options
-	json     bool
-	folder   string // of the first gossfile
-	vars     map[string]any
-	seen     map[string]resource // by kind and id
-	entries  []check.Entry
-	skipped  int
-	warnings []string
-	errs     []error
+	options Options
+	json    bool
+	folder  string // of the first gossfile
+	vars    map[string]any
+	seen    map[string]resource // by kind and id
+	entries []check.Entry
+	skipped int // files, sections and resources that do not apply
+	errs    []error
 }
 
 // resource is what was read of one, to be compared with another of the same id.
@@ -86,7 +85,7 @@ func (r *reader) problem(format string, args ...any) {
 }
 
 func (r *reader) suite(name, file string) check.Suite {
-	return check.ForeignSuite(name, file, r.entries, check.Foreign{Skipped: r.skipped, Warnings: r.warnings, Broken: len(r.errs) > 0})
+	return check.ForeignSuite(name, file, r.entries, r.skipped, len(r.errs) > 0)
 }
 
 // file reads one file; path are those that include it.
@@ -102,7 +101,8 @@ func (r *reader) file(file string, path []string) {
 		return
 	}
 	if d.root == nil {
-		r.warnings = append(r.warnings, file+": there is nothing in it")
+		// Its template has left nothing of it: it does not apply.
+		r.skipped++
 		return
 	}
 	var includes []field
@@ -133,7 +133,7 @@ func (r *reader) resources(d *document, section field) []field {
 	case value.Kind == yaml.MappingNode && len(value.Content) > 0:
 		return fields(value)
 	case value.Kind == yaml.MappingNode, value.Tag == "!!null":
-		r.warnings = append(r.warnings, fmt.Sprintf("%s: there is nothing in %s", d.at(section.line), section.key))
+		r.skipped++
 	default:
 		r.problem("%s: %s is not a map of ids and attributes", d.at(section.line), section.key)
 	}
