@@ -137,15 +137,8 @@ func Remove(ctx context.Context, client *cloud.Client, found []Leftover, report 
 func removeLeftover(ctx context.Context, client *cloud.Client, l Leftover) error {
 	switch l.Kind {
 	case journal.Snapshot:
-		users, err := client.Images(ctx, cloud.ImageQuery{
-			Owners: []string{"self"}, IncludeDeprecated: true,
-			Filters: map[string][]string{"block-device-mapping.snapshot-id": {l.ID}},
-		})
-		if err != nil {
+		if err := unused(ctx, client, l.ID); err != nil {
 			return err
-		}
-		if len(users) > 0 {
-			return fmt.Errorf("image %s uses it", users[0].ID)
 		}
 	case journal.Volume:
 		detaching, cancel := context.WithTimeoutCause(ctx, detachWithin,
@@ -156,4 +149,20 @@ func removeLeftover(ctx context.Context, client *cloud.Client, l Leftover) error
 		}
 	}
 	return remove(ctx, client, l.Kind, l.ID)
+}
+
+// unused returns an error that names an image of the account which uses a
+// snapshot, if there is one.
+func unused(ctx context.Context, client *cloud.Client, snapshot string) error {
+	users, err := client.Images(ctx, cloud.ImageQuery{
+		Owners: []string{"self"}, IncludeDeprecated: true,
+		Filters: map[string][]string{"block-device-mapping.snapshot-id": {snapshot}},
+	})
+	if err != nil {
+		return err
+	}
+	if len(users) > 0 {
+		return fmt.Errorf("image %s uses it", users[0].ID)
+	}
+	return nil
 }

@@ -105,45 +105,83 @@ var order = []journal.Kind{journal.Image, journal.Replaced, journal.Snapshot, jo
 // listed and is in the error; the rest is removed all the same. When all is
 // gone, so is the journal.
 func All(ctx context.Context, client *cloud.Client, j *journal.Journal, report Report) error {
-	var errs []error
+	u := &undoing{client: client, journal: j, report: report, failed: map[string]bool{}}
 	entries := j.Entries()
 	slices.SortStableFunc(entries, func(x, y journal.Entry) int {
 		return cmp.Compare(slices.Index(order, x.Kind), slices.Index(order, y.Kind))
 	})
-	undoAll := func(entries []journal.Entry) {
-		for _, entry := range entries {
-			id, err := undo(ctx, client, j, entry)
-			if err != nil {
-				errs = append(errs, err)
-				continue
-			}
-			if id != "" {
-				report(entry.Kind, id)
-			}
-		}
-	}
 	images := slices.IndexFunc(entries, func(e journal.Entry) bool { return e.Kind != journal.Image })
 	if images < 0 {
 		images = len(entries)
 	}
-	undoAll(entries[:images])
+	u.undo(ctx, entries[:images])
 	if !j.Committed() {
 		// An image that the bake did not live to list holds snapshots, and maybe
 		// the name of one that is to be there again.
 		for _, region := range regions(client, j.Header) {
-			errs = append(errs, sweepImages(ctx, client.InRegion(region), j.Header.Bake, report))
+			u.sweepImages(ctx, client.InRegion(region))
 		}
 	}
-	undoAll(entries[images:])
+	u.undo(ctx, entries[images:])
 	if !j.Committed() {
 		for _, region := range regions(client, j.Header) {
-			errs = append(errs, sweep(ctx, client.InRegion(region), j.Header.Bake, report))
+			u.sweep(ctx, client.InRegion(region))
 		}
 	}
-	if err := errors.Join(errs...); err != nil {
+	if err := errors.Join(u.errs...); err != nil {
 		return errors.Join(err, j.Close())
 	}
 	return j.Done()
+}
+
+// undoing is the undoing of one bake.
+type undoing struct {
+	client  *cloud.Client
+	journal *journal.Journal
+	report  Report
+
+	errs   []error
+	failed map[string]bool // what could not be removed: not to be tried twice
+	stays  bool            // an image could not be removed
+}
+
+// undo undoes what the journal lists.
+func (u *undoing) undo(ctx context.Context, entries []journal.Entry) {
+	for _, entry := range entries {
+		client := u.client
+		if entry.Region != "" {
+			client = client.InRegion(entry.Region)
+		}
+		id, err := entry.ID, u.free(ctx, client, entry.Kind, entry.ID)
+		if err != nil {
+			err = fmt.Errorf("remove %s %s: %w", entry.Kind, entry.ID, err)
+		} else {
+			id, err = undo(ctx, u.client, u.journal, entry)
+		}
+		u.done(entry.Kind, entry.ID, id, err)
+	}
+}
+
+// free returns an error for a snapshot of which it is not worth waiting that
+// EC2 lets it go: the image that uses it has just been found to stay.
+func (u *undoing) free(ctx context.Context, client *cloud.Client, kind journal.Kind, id string) error {
+	if kind != journal.Snapshot || !u.stays {
+		return nil
+	}
+	return unused(ctx, client, id)
+}
+
+// done notes what came of removing id; shown is what is reported of it, if
+// anything.
+func (u *undoing) done(kind journal.Kind, id, shown string, err error) {
+	switch {
+	case err != nil:
+		u.errs = append(u.errs, err)
+		u.failed[id] = true
+		u.stays = u.stays || kind == journal.Image
+	case shown != "":
+		u.report(kind, shown)
+	}
 }
 
 // regions are all in which a bake may have made something.
@@ -154,43 +192,58 @@ func regions(client *cloud.Client, header journal.Header) []string {
 }
 
 // sweep removes what carries the bake's tag in the client's region.
-func sweep(ctx context.Context, client *cloud.Client, bake string, report Report) error {
-	errs := []error{sweepImages(ctx, client, bake, report)}
+func (u *undoing) sweep(ctx context.Context, client *cloud.Client) {
+	u.sweepImages(ctx, client)
+	bake := u.journal.Header.Bake
 	snapshots, err := client.SnapshotsWithTag(ctx, OwnerTag, bake)
-	errs = append(errs, err)
+	u.look(err)
 	for _, snap := range snapshots {
-		errs = append(errs, try(ctx, client, journal.Snapshot, snap.ID, report))
+		u.try(ctx, client, journal.Snapshot, snap.ID)
 	}
 	volumes, err := client.VolumesWithTag(ctx, OwnerTag, bake)
-	errs = append(errs, err)
+	u.look(err)
 	for _, id := range volumes {
-		if err := remove(ctx, client, journal.Attachment, id); err != nil {
-			errs = append(errs, fmt.Errorf("detach volume %s: %w", id, err))
+		if u.failed[id] {
 			continue
 		}
-		errs = append(errs, try(ctx, client, journal.Volume, id, report))
+		if err := remove(ctx, client, journal.Attachment, id); err != nil {
+			u.errs = append(u.errs, fmt.Errorf("detach volume %s: %w", id, err))
+			continue
+		}
+		u.try(ctx, client, journal.Volume, id)
 	}
-	return errors.Join(errs...)
 }
 
-func sweepImages(ctx context.Context, client *cloud.Client, bake string, report Report) error {
+func (u *undoing) sweepImages(ctx context.Context, client *cloud.Client) {
 	images, err := client.Images(ctx, cloud.ImageQuery{
-		Owners: []string{"self"}, Filters: map[string][]string{"tag:" + OwnerTag: {bake}}, IncludeDeprecated: true,
+		Owners: []string{"self"}, Filters: map[string][]string{"tag:" + OwnerTag: {u.journal.Header.Bake}}, IncludeDeprecated: true,
 	})
-	errs := []error{err}
+	u.look(err)
 	for _, img := range images {
-		errs = append(errs, try(ctx, client, journal.Image, img.ID, report))
+		u.try(ctx, client, journal.Image, img.ID)
 	}
-	return errors.Join(errs...)
 }
 
-// try removes something and reports it.
-func try(ctx context.Context, client *cloud.Client, kind journal.Kind, id string, report Report) error {
-	if err := remove(ctx, client, kind, id); err != nil {
-		return fmt.Errorf("remove %s %s: %w", kind, id, err)
+// look notes that looking for something has failed.
+func (u *undoing) look(err error) {
+	if err != nil {
+		u.errs = append(u.errs, err)
 	}
-	report(kind, id)
-	return nil
+}
+
+// try removes something that has not been tried before.
+func (u *undoing) try(ctx context.Context, client *cloud.Client, kind journal.Kind, id string) {
+	if u.failed[id] {
+		return
+	}
+	err := u.free(ctx, client, kind, id)
+	if err == nil {
+		err = remove(ctx, client, kind, id)
+	}
+	if err != nil {
+		err = fmt.Errorf("remove %s %s: %w", kind, id, err)
+	}
+	u.done(kind, id, id, err)
 }
 
 // Orphans undoes the bakes of this host that died: their journals are in dir.
