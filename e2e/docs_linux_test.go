@@ -73,6 +73,8 @@ func mentioned(t *testing.T, dir string) {
 		"goss/goss.yaml":        "user:\n  {{ .Vars.user }}:\n    exists: true\n",
 		"goss/vars.yaml":        "user: root\n",
 		"shop.spec.hcl":         "file \"/etc/motd\" {\n}\n",
+		"greeter.spec.hcl":      "file \"/etc/motd\" {\n}\n",
+		"greeter.deb":           "",
 		"common/base.spec.hcl":  "variable \"owner\" {\n}\nfile \"/srv\" {\n  owner = var.owner\n}\n",
 		"reports/deferred.json": `{"version": 1, "checks": [{"suite": "s", "ids": ["service:a:running"], "kind": "service", "attributes": {"name": "a", "running": true}}]}`,
 	} {

@@ -78,8 +78,8 @@ Its reports: reports/base.xml, reports/shop.xml
 The local cloud and the registry: $BAKERY_HOME
 
 To go on by hand:
-  export PATH=$bin:\$PATH PACKER_PLUGIN_PATH=$PACKER_PLUGIN_PATH
-  export BAKERY_CLOUD=local BAKERY_HOME=$BAKERY_HOME
-  packer build example/base
+  eval "$(make -s env)"
   bakery images tree
+
+A package of your own: docs/getting-started.md
 END

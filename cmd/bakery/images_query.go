@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -27,12 +28,14 @@ __ne. As in a URL, %26 stands for &, %2B for +, and + for a space.
 When nothing matches, the exit code is 1 and the nearest miss is named.`,
 		Example: `  bakery images query 'application=myapp&release=precise&virtualization_type=hvm&environment=prod'
   bakery images query 'layer=base&kernel__gte=6.1' --explain
+  bakery images query 'application=base&cloud=aws&region=eu-west-1' --id
   bakery images query 'layer=application&package=openssl < 3.0.14&status=built' --all
   bakery images query 'application=shop&ancestor.application=base&ancestor.version__gte=1.4'`,
 		Args: exactArgs(1),
 	}
 	output := addOutputFlag(cmd)
 	all := cmd.Flags().Bool("all", false, "list all that match, the newest first")
+	id := cmd.Flags().Bool("id", false, "print only its id in the cloud, for scripts")
 	explain := cmd.Flags().Bool("explain", false, "also say which images were considered, and what each lacked (to stderr)")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		query, err := registry.ParseQuery(args[0])
@@ -41,6 +44,9 @@ When nothing matches, the exit code is 1 and the nearest miss is named.`,
 				err = fmt.Errorf("%w; write KEY=VALUE, such as 'application=%s'", err, args[0])
 			}
 			return usageError{err}
+		}
+		if *id && (*all || *output == outputJSON) {
+			return usageError{errors.New("--id prints one id; leave out --all and --output json")}
 		}
 		if *all && *explain {
 			return usageError{errors.New("--explain is about one image; leave out --all")}
@@ -73,6 +79,9 @@ When nothing matches, the exit code is 1 and the nearest miss is named.`,
 				if *output == outputJSON {
 					return writeJSON(cmd.OutOrStdout(), found.View)
 				}
+				if *id {
+					return writeID(cmd.OutOrStdout(), query, found.View)
+				}
 				views = append(views, found.View)
 			}
 			if *output == outputJSON {
@@ -82,6 +91,17 @@ When nothing matches, the exit code is 1 and the nearest miss is named.`,
 		})
 	}
 	return cmd
+}
+
+// writeID writes the id of an image in the cloud: where the query says, else in
+// the first of its regions.
+func writeID(w io.Writer, query registry.Query, view registry.View) error {
+	id := firstID(view.Image)
+	if there, ok := view.There(query.Cloud, query.Region, query.Account); ok {
+		id = there.ID
+	}
+	_, err := fmt.Fprintln(w, id)
+	return err
 }
 
 // newOutdatedCommand is 'images outdated' where one looks for it first.
