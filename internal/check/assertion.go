@@ -87,7 +87,10 @@ type Assertion struct {
 	handOver string               // what leaves it to the booted run; requires = "boot" when empty
 	asks     []func(*needs)       // for what has to be read
 	decide   func(*facts) verdict // from what was read
-	block    *Entry
+	// finds, when set, is why decide says that it does not hold, one by one, and
+	// what it would say without any of that.
+	finds func(*facts) ([]strike, verdict)
+	block *Entry
 }
 
 // subjectLimit is how much of a subject an id shows; commands can be long.

@@ -4,6 +4,7 @@
 package check
 
 import (
+	"path"
 	"slices"
 	"strings"
 )
@@ -20,6 +21,9 @@ type Hygiene struct {
 	Preset *string `mapstructure:"preset"`
 	// These rules only.
 	Rules []string `mapstructure:"rules"`
+	// Files and folders in which no secrets are looked for, as absolute paths; `*`
+	// stands for any text without a slash.
+	Except []string `mapstructure:"except"`
 }
 
 func (b *Hygiene) kind() string       { return "hygiene" }
@@ -46,6 +50,7 @@ func (b *Hygiene) compile(c *compiler, _ string) {
 			c.problem("rules", "%q is no rule; write some of %s", name, strings.Join(known, ", "))
 		}
 	}
+	except := b.exceptions(c)
 	subject := c.subject
 	for _, rule := range hygieneRules {
 		if !hasPreset && !slices.Contains(rules, rule.name) {
@@ -56,8 +61,34 @@ func (b *Hygiene) compile(c *compiler, _ string) {
 			c.assert("clean", "true", rule.decide, rule.asks)
 			continue
 		}
-		c.assert("clean", "true", func(f *facts) verdict { return f.nothingRemains(rule.name) },
-			reads(func(n *needs) { n.remainsOf(rule) }))
+		expected := "true"
+		if rule.secrets != nil && len(except) > 0 {
+			rule.except = except
+			expected = "true except in " + strings.Join(except, ", ")
+		}
+		c.assert("clean", expected, func(f *facts) verdict { return f.nothingRemains(rule) },
+			reads(func(n *needs) { n.remainsOf(rule) }), func(a *Assertion) {
+				a.finds = func(f *facts) ([]strike, verdict) { return f.strikes(rule) }
+			})
 	}
 	c.subject = subject
+}
+
+// exceptions are what a search for secrets passes over.
+func (b *Hygiene) exceptions(c *compiler) []string {
+	found := c.found
+	list := c.list("except", b.Except)
+	// They assert nothing.
+	c.found = found
+	for _, name := range list {
+		if _, err := path.Match(name, ""); err != nil || !path.IsAbs(name) || path.Clean(name) != name || name == "/" || name == "/*" {
+			c.problem("except", "%q is not the absolute path of a file or folder in the image, without a slash at its end", name)
+		}
+	}
+	asked := b.Preset != nil || slices.ContainsFunc(hygieneRules, func(r hygieneRule) bool { return r.secrets != nil && slices.Contains(b.Rules, r.name) })
+	if len(list) > 0 && !asked {
+		c.problem("except", "is about secrets and private-keys, which are not among the rules; remove it")
+	}
+	slices.Sort(list)
+	return list
 }

@@ -15,6 +15,7 @@ type FlatHygiene struct {
 	Retry    *string  `mapstructure:"retry" cty:"retry" hcl:"retry"`
 	Preset   *string  `mapstructure:"preset" cty:"preset" hcl:"preset"`
 	Rules    []string `mapstructure:"rules" cty:"rules" hcl:"rules"`
+	Except   []string `mapstructure:"except" cty:"except" hcl:"except"`
 }
 
 // FlatMapstructure returns a new FlatHygiene.
@@ -34,6 +35,7 @@ func (*FlatHygiene) HCL2Spec() map[string]hcldec.Spec {
 		"retry":    &hcldec.AttrSpec{Name: "retry", Type: cty.String, Required: false},
 		"preset":   &hcldec.AttrSpec{Name: "preset", Type: cty.String, Required: false},
 		"rules":    &hcldec.AttrSpec{Name: "rules", Type: cty.List(cty.String), Required: false},
+		"except":   &hcldec.AttrSpec{Name: "except", Type: cty.List(cty.String), Required: false},
 	}
 	return s
 }

@@ -8,27 +8,30 @@ import (
 
 // facts is the state of an image as it was read.
 type facts struct {
-	mode     Mode
-	now      time.Time
-	root     bool              // the script ran as root
-	os       map[string]string // of os-release
-	nodes    map[string]*node
-	leads    map[string][]byte // of a path: whether it leads to each covered file
-	configs  map[configNeed]*configDir
-	accounts accounts
-	packages packages
-	services services
-	commands map[string]*commandResult
-	running  processList
-	remains  map[string]remains // by rule of hygiene
-	chatter  string             // what the shell said on stderr outside of any command
-	warnings []string
+	mode       Mode
+	now        time.Time
+	root       bool              // the script ran as root
+	os         map[string]string // of os-release
+	nodes      map[string]*node
+	leads      map[string][]byte // of a path: whether it leads to each covered file
+	configs    map[configNeed]*configDir
+	accounts   accounts
+	packages   packages
+	services   services
+	commands   map[string]*commandResult
+	running    processList
+	remains    map[string]remains // by rule of hygiene
+	secrets    searchedSecrets
+	owned      packagedFiles
+	candidates []candidate // for a search for secrets, until it is over
+	chatter    string      // what the shell said on stderr outside of any command
+	warnings   []string
 }
 
 func newFacts(mode Mode) *facts {
 	return &facts{
 		mode: mode, now: time.Now(), os: map[string]string{}, nodes: map[string]*node{}, leads: map[string][]byte{}, configs: map[configNeed]*configDir{},
-		commands: map[string]*commandResult{}, services: newServices(), remains: map[string]remains{},
+		commands: map[string]*commandResult{}, services: newServices(), remains: map[string]remains{}, owned: newPackagedFiles(),
 	}
 }
 

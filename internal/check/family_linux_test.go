@@ -185,14 +185,22 @@ func (r familyRoot) redhat(t *testing.T) {
 	r.systemd(t)
 	r.write(t, "etc/os-release", "ID=\"almalinux\"\nID_LIKE=\"rhel centos fedora\"\nVERSION_ID=\"9.4\"\n", 0o644)
 	r.write(t, "etc/yum.repos.d/shop.repo", "[shop]\nbaseurl=https://packages.example.org/shop\ngpgcheck=1\ngpgkey=file:///etc/shop/key.gpg\n", 0o644)
-	top := t.TempDir()
-	spec := filepath.Join(top, "shop.spec")
-	writeTestFile(t, spec, "Name: shop\nVersion: 1.4\nRelease: 2.el9\nEpoch: 1\nSummary: x\nLicense: x\nBuildArch: noarch\n%description\nx\n%files\n", 0o644)
 	database := r.in("var/lib/rpm")
+	if out, err := exec.Command("rpm", "--dbpath", database, "--initdb").CombinedOutput(); err != nil {
+		t.Fatalf("rpm --initdb: %v: %s", err, out)
+	}
+	r.installRPM(t, "shop", "%files\n")
+}
+
+// installRPM makes a package and puts it into the database, without its files.
+func (r familyRoot) installRPM(t *testing.T, name, sections string) {
+	t.Helper()
+	top := t.TempDir()
+	spec := filepath.Join(top, name+".spec")
+	writeTestFile(t, spec, "Name: "+name+"\nVersion: 1.4\nRelease: 2.el9\nEpoch: 1\nSummary: x\nLicense: x\nBuildArch: noarch\n%description\nx\n"+sections, 0o644)
 	for _, argv := range [][]string{
 		{"rpmbuild", "-bb", "--quiet", "--define", "_topdir " + top, "--define", "_dbpath " + filepath.Join(top, "db"), spec},
-		{"rpm", "--dbpath", database, "--initdb"},
-		{"rpm", "--dbpath", database, "-i", "--justdb", "--nodeps", "--noscripts", filepath.Join(top, "RPMS/noarch/shop-1.4-2.el9.noarch.rpm")},
+		{"rpm", "--dbpath", r.in("var/lib/rpm"), "-i", "--justdb", "--nodeps", "--noscripts", filepath.Join(top, "RPMS/noarch/"+name+"-1.4-2.el9.noarch.rpm")},
 	} {
 		if out, err := exec.Command(argv[0], argv[1:]...).CombinedOutput(); err != nil {
 			t.Fatalf("%q: %v: %s", argv, err, out)

@@ -26,7 +26,10 @@ func TestHygiene(t *testing.T) {
 			root.write(t, "etc/shop/manual", "A key begins with -----BEGIN RSA PRIVATE KEY-----\n", 0o600)
 			target := Target{Shell: withMounts(root, "usr/local"), Mounted: true}
 			verdicts := func() map[string]Result {
-				results, _ := runText(t, target, `hygiene { preset = "ami" }`)
+				results, _ := runText(t, target, `hygiene {
+  preset = "ami"
+  except = ["/usr"]
+}`)
 				return results
 			}
 			want := map[string]Outcome{}
@@ -55,6 +58,7 @@ func TestHygiene(t *testing.T) {
 				{"passwords", "etc/shadow", "root:$6$x$y:1::::::\n"},
 				{"credentials", "root/.aws/credentials", "x"},
 				{"private-keys", "opt/a b/deploy", "x\n" + key},
+				{"secrets", "srv/a\nb/shop.env", "AWS_KEY=" + awsKey + "\n"},
 			} {
 				struck[c.rule] = true
 				t.Run(c.rule, func(t *testing.T) {
@@ -121,15 +125,24 @@ func TestHygieneWithoutTools(t *testing.T) {
 			if tool == "find" {
 				want["hygiene:logs:clean"] = Errored
 			}
-			results, _ := runText(t, Target{Shell: withMounts(root, "usr/local", "usr/bin/"+tool), Mounted: true}, `hygiene { rules = ["logs", "private-keys"] }`)
+			results, _ := runText(t, Target{Shell: withMounts(root, "usr/local", "usr/bin/"+tool), Mounted: true}, `hygiene {
+  rules  = ["logs", "private-keys"]
+  except = ["/usr"]
+}`)
 			expect(t, results, want)
 		})
 	}
 }
 
+// awsKey is put together here, so that this file has no secret.
+const awsKey = "AKIA" + "QYLPMN5HHHFPZAM2"
+
 func TestHygieneWaived(t *testing.T) {
 	root := newFamilyRoot(t, "alpine")
-	results, _ := runText(t, Target{Shell: root.offline(0), Mounted: true}, `hygiene { rules = ["private-keys"] }
+	results, _ := runText(t, Target{Shell: root.offline(0), Mounted: true}, `hygiene {
+  rules  = ["private-keys"]
+  except = ["/usr"]
+}
 waiver "hygiene:private-keys" {
   until  = "2999-01-01"
   reason = "the test's"

@@ -81,8 +81,8 @@ var matrix = map[string]row{
 	},
 	"hygiene": {
 		holds: `hygiene { rules = ["ssh-host-keys", "credentials", "logs", "provisioners"] }`,
-		fails: `hygiene { rules = ["private-keys", "machine-id"] }`,
-		open:  `hygiene { rules = ["private-keys", "ssh-host-keys", "credentials", "passwords"] }`,
+		fails: "hygiene {\n rules = [\"private-keys\", \"machine-id\"]\n except = [\"/usr\"]\n}",
+		open:  "hygiene {\n rules = [\"private-keys\", \"secrets\", \"ssh-host-keys\", \"credentials\", \"passwords\"]\n except = [\"/usr\"]\n}",
 	},
 	"command": {
 		holds: "command \"echo shop; echo no >&2; exit 3\" {\n exit_status = 3\n stdout = \"shop\"\n stderr_contains = [\"no\"]\n}",

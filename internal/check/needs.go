@@ -18,6 +18,7 @@ type needs struct {
 	configDirs []configNeed
 	processes  []string // names of processes that are looked for
 	hygiene    []hygieneRule
+	secrets    *secretsNeed // nil when none are looked for
 
 	covered []Covered
 	asked   []*pathNeed // paths without those that only covered files need

@@ -17,6 +17,8 @@ type Result struct {
 	Took    time.Duration
 	// Attempts is how often it was decided; 0 is once.
 	Attempts int
+
+	waivers []string // ids of those that cover something that was found
 }
 
 // Message says what was expected and what was found.

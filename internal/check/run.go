@@ -99,9 +99,13 @@ func (p *Plan) decideOne(a *Assertion, f *facts, mode Mode) Result {
 	if r := f.commands[a.Subject]; a.Kind == "command" && r != nil {
 		result.Took = r.took
 	}
-	if w, ok := p.waiver(a); ok && result.Outcome == Failed {
+	switch w, ok := p.waiver(a); {
+	case result.Outcome != Failed:
+	case ok:
 		result.Outcome = Waived
-		result.Note = fmt.Sprintf("waived until %s: %s", w.Until, w.Reason)
+		result.Note = w.note()
+	case a.finds != nil:
+		p.waiveStrikes(&result, f)
 	}
 	return result
 }
@@ -187,6 +191,9 @@ func readNeeds(ctx context.Context, t Target, mode Mode, n *needs) (*facts, erro
 		f.take(fr, n, s.batches)
 	}
 	f.uncover(n)
+	if err := f.searchSecrets(ctx, t, n); err != nil {
+		return nil, fmt.Errorf("run checks: %w", err)
+	}
 	return f, nil
 }
 
@@ -214,6 +221,8 @@ func (f *facts) take(fr frame, n *needs, batches [][]*pathNeed) {
 		f.readConfigs(fr, n)
 	case "hygiene", "hygiene-end":
 		f.readHygiene(fr)
+	case "candidates", "candidates-end", "owned":
+		f.readSecrets(fr)
 	case "processes", "process", "process-args":
 		f.readProcesses(fr)
 	case "isolation", "out", "err", "ran":

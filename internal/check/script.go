@@ -93,6 +93,7 @@ func newScript(nonce string, n *needs, mode Mode) *script {
 	scriptConfigs(s, n)
 	scriptProcesses(s, n)
 	scriptHygiene(s, n)
+	scriptSecrets(s, n)
 	scriptCovered(s, n)
 	scriptCommands(s, n, mode)
 	return s

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/imagebakery/packer-plugin-bakery/internal/secrets"
 )
 
 // hygieneRule is one assertion: that no path matches a pattern, or what decide
@@ -15,6 +17,8 @@ type hygieneRule struct {
 	keys     bool     // search for private keys
 	decide   func(*facts) verdict
 	asks     option
+	secrets  func(secretIn) bool // those that a search for secrets is looking for
+	except   []string            // where they do not count
 }
 
 var hygieneRules = []hygieneRule{
@@ -51,11 +55,23 @@ var hygieneRules = []hygieneRule{
 	{name: "credentials", patterns: []string{
 		"~/.aws/credentials", "~/.aws/cli/cache", "~/.aws/sso/cache", "~/.docker/config.json", "~/.netrc", "~/.git-credentials", "~/.config/git/credentials", "~/.pgpass",
 	}},
-	{name: "private-keys", keys: true},
+	{name: "private-keys", keys: true, secrets: func(s secretIn) bool { return s.Rule == secrets.PrivateKey }},
+	{name: "secrets", secrets: func(s secretIn) bool { return s.Rule != secrets.PrivateKey }},
 }
 
-// remainsOf asks for what a rule of hygiene finds.
+// remainsOf asks for what a rule of hygiene finds. There is one search for secrets,
+// which passes over what all rules about them except.
 func (n *needs) remainsOf(rule hygieneRule) {
+	switch {
+	case rule.secrets == nil:
+	case n.secrets == nil:
+		n.secrets = &secretsNeed{slices.Clone(rule.except)}
+	default:
+		n.secrets.except = slices.DeleteFunc(n.secrets.except, func(name string) bool { return !slices.Contains(rule.except, name) })
+	}
+	if !rule.keys && rule.patterns == nil {
+		return
+	}
 	if !slices.ContainsFunc(n.hygiene, func(r hygieneRule) bool { return r.name == rule.name }) {
 		n.hygiene = append(n.hygiene, rule)
 	}
@@ -79,7 +95,7 @@ func scriptHygiene(s *script, n *needs) {
 	s.part("hygiene.sh")
 	for _, rule := range n.hygiene {
 		if rule.keys {
-			s.call("private_keys", rule.name, privateKey)
+			s.call("private_keys", append([]string{rule.name, privateKey}, n.secrets.passed()...)...)
 			continue
 		}
 		what := "content"
@@ -104,19 +120,67 @@ func (f *facts) readHygiene(fr frame) {
 	f.remains[fr.arg(0)] = r
 }
 
-// nothingRemains decides a rule by what was found. What was found is there even
-// when not everything could be searched.
-func (f *facts) nothingRemains(rule string) verdict {
-	r := f.remains[rule]
-	switch {
-	case len(r.paths) > 0:
-		return fail("%s", firstOf(r.paths))
-	case r.read == stateDenied:
-		return undecided("only root can tell; run the checks as root, for example with execute_command = \"sudo -n /bin/sh -s\"")
-	case r.read != stateRead:
-		return f.unread("what this rule is about")
+// strike is something that a rule of hygiene has found.
+type strike struct {
+	path string
+	of   string // the kind of a secret
+	text string // for people
+}
+
+// strikes are what a rule has found, and the verdict without that: what was found
+// is there even when not everything could be searched.
+func (f *facts) strikes(rule hygieneRule) ([]strike, verdict) {
+	list, rest := []strike(nil), pass("nothing found")
+	if rule.keys || rule.patterns != nil {
+		r := f.remains[rule.name]
+		kind := ""
+		if rule.keys {
+			kind = secrets.PrivateKey
+		}
+		for _, path := range r.paths {
+			list = append(list, strike{path: path, of: kind, text: path})
+		}
+		switch r.read {
+		case stateRead:
+		case stateDenied:
+			rest = undecided("%s", rootOnly)
+		default:
+			rest = f.unread("what this rule is about")
+		}
 	}
-	return pass("nothing found")
+	if rule.secrets != nil {
+		found, verdict := f.secretStrikes(rule.secrets)
+		for _, s := range found {
+			if !slices.ContainsFunc(list, func(known strike) bool { return known.path == s.path && known.text == s.path }) {
+				list = append(list, s)
+			}
+		}
+		if rest.outcome == Passed {
+			rest = verdict
+		}
+	}
+	return slices.DeleteFunc(list, func(s strike) bool {
+		return excepted(s.path, rule.except) || rule.secrets != nil && slices.Contains(f.secrets.genuine, s.path)
+	}), rest
+}
+
+const rootOnly = `only root can tell; run the checks as root, for example with execute_command = "sudo -n /bin/sh -s"`
+
+// nothingRemains decides a rule by what was found.
+func (f *facts) nothingRemains(rule hygieneRule) verdict {
+	list, rest := f.strikes(rule)
+	if len(list) > 0 {
+		return fail("%s", firstOf(textsOf(list)))
+	}
+	return rest
+}
+
+func textsOf(list []strike) []string {
+	lines := make([]string, len(list))
+	for i, s := range list {
+		lines[i] = s.text
+	}
+	return lines
 }
 
 // firstOf lists the first of several, and how many more there are.

@@ -33,6 +33,7 @@ type installed struct {
 
 func scriptPackages(s *script, n *needs) {
 	if n.packages {
+		s.part("rpm.sh")
 		s.part("packages.sh")
 		s.call("packages")
 	}

@@ -5,6 +5,7 @@ package check
 
 import (
 	"fmt"
+	"path"
 	"slices"
 	"strings"
 	"time"
@@ -15,7 +16,11 @@ import (
 type Waiver struct {
 	// Id of the check, as reports show it, for example
 	// `file:/etc/ssh/sshd_config:mode`; without the last part, all checks of
-	// the subject. In a suite file the block's label is the id.
+	// the subject. A rule of hygiene can be waived for a path, in which `*` stands
+	// for any text without a slash, and for a kind of secret:
+	// `hygiene:private-keys:/etc/ssl/private/*`,
+	// `hygiene:secrets:/etc/shop.conf:aws-access-token`. In a suite file the
+	// block's label is the id.
 	Check string `mapstructure:"check" required:"true"`
 	// Last day, as `2027-01-31`, in UTC. A waiver that has ended is an error.
 	Until string `mapstructure:"until" required:"true"`
@@ -26,6 +31,64 @@ type Waiver struct {
 }
 
 func (w *Waiver) covers(a *Assertion) bool { return w.Check == a.ID() || w.Check == a.SubjectID() }
+
+// waives tells whether w is about one thing that an assertion has found, by its
+// path, which may have * in it, and by the kind of secret, if that is named:
+// hygiene:secrets:/etc/shop.conf:aws-access-token.
+func (w *Waiver) waives(a *Assertion, s strike) bool {
+	rest, ok := strings.CutPrefix(w.Check, a.SubjectID()+":")
+	if !ok {
+		return false
+	}
+	for _, name := range []string{s.path, s.path + ":" + s.of} {
+		if matched, err := path.Match(rest, name); rest == name || err == nil && matched {
+			return true
+		}
+	}
+	return false
+}
+
+// isForPath tells whether w is about some of what an assertion finds.
+func (w *Waiver) isForPath(a *Assertion) bool {
+	return a.finds != nil && strings.HasPrefix(w.Check, a.SubjectID()+":/")
+}
+
+func (w *Waiver) note() string { return fmt.Sprintf("waived until %s: %s", w.Until, w.Reason) }
+
+// waiveStrikes takes off a failed assertion what is waived of its findings.
+func (p *Plan) waiveStrikes(result *Result, f *facts) {
+	list, rest := result.finds(f)
+	var left []strike
+	var notes []string
+	for _, s := range list {
+		i := slices.IndexFunc(p.allWaivers(), func(w Waiver) bool { return w.waives(result.Assertion, s) })
+		if i < 0 {
+			left = append(left, s)
+			continue
+		}
+		w := p.allWaivers()[i]
+		result.waivers = appendNew(result.waivers, w.Check)
+		notes = appendNew(notes, w.note())
+	}
+	switch {
+	case len(notes) == 0:
+	case len(left) > 0:
+		result.Actual = printable(firstOf(textsOf(left)))
+		result.Note = fmt.Sprintf("%d more are waived", len(list)-len(left))
+	case rest.outcome != Passed:
+		result.Outcome, result.Actual = rest.outcome, printable(rest.actual)
+	default:
+		result.Outcome, result.Note = Waived, strings.Join(notes, "; ")
+	}
+}
+
+func (p *Plan) allWaivers() []Waiver {
+	var all []Waiver
+	for _, s := range p.Suites {
+		all = append(all, s.waivers...)
+	}
+	return all
+}
 
 // checkWaivers records what is wrong with the waivers of a suite.
 func (c *compiler) checkWaivers(s Suite, now time.Time) {
@@ -59,7 +122,7 @@ func (c *compiler) checkWaivers(s Suite, now time.Time) {
 
 func (p *Plan) has(w Waiver) bool {
 	for _, s := range p.Suites {
-		if slices.ContainsFunc(s.Assertions, w.covers) {
+		if slices.ContainsFunc(s.Assertions, func(a *Assertion) bool { return w.covers(a) || w.isForPath(a) }) {
 			return true
 		}
 	}
@@ -103,8 +166,13 @@ func (p *Plan) idleWaivers(report *Report) []string {
 			var outcomes []Outcome
 			for _, suite := range report.Suites {
 				for _, r := range suite.Results {
-					if w.covers(r.Assertion) {
+					switch {
+					case w.covers(r.Assertion):
 						outcomes = appendNew(outcomes, r.Outcome)
+					case w.isForPath(r.Assertion) && slices.Contains(r.waivers, w.Check):
+						outcomes = appendNew(outcomes, Waived)
+					case w.isForPath(r.Assertion) && r.Outcome != Errored && r.Outcome != Deferred:
+						outcomes = appendNew(outcomes, Passed)
 					}
 				}
 			}

@@ -43,23 +43,30 @@ found() {
 	:
 }
 
-# private_keys RULE EXPRESSION prints the files that have a line that matches, each
-# volume by itself. Of /usr and the folders that it replaces, only /usr/local.
+# private_keys RULE EXPRESSION PATH... prints the files that have a line that
+# matches, each volume by itself, and without what is at and below the paths. Of /usr and the folders that it replaces, only /usr/local.
 private_keys() {
 	if [ "$uid" != 0 ]; then
 		frame hygiene-end "$1" denied
 		return
 	fi
-	frame hygiene "$1"
+	rule=$1
+	expression=$2
+	shift 2
+	frame hygiene "$rule"
 	state=read
+	for f; do
+		shift
+		set -- "$@" -path "$f" -prune -o
+	done
 	set +f
 	for f in /* /.[!.]* /usr/local; do
 		case $f in
 		/proc | /sys | /dev | /run | /usr | /bin | /sbin | /lib | /lib32 | /lib64 | /libx32) continue ;;
 		esac
 		[ -e "$f" ] || continue
-		find -H "$f" -xdev -type f -size -1025k -exec /bin/sh -c 'grep -l -E -e "$0" "$@"; [ $? -le 1 ]' "$2" {} + || state=broken
+		find -H "$f" -xdev "$@" -type f -size -1025k -exec /bin/sh -c 'grep -l -E -e "$0" "$@"; [ $? -le 1 ]' "$expression" {} + || state=broken
 	done
 	set -f
-	frame hygiene-end "$1" $state
+	frame hygiene-end "$rule" $state
 }
