@@ -3,6 +3,7 @@ package check
 import (
 	"errors"
 	"fmt"
+	"math"
 	"path"
 	"slices"
 	"strconv"
@@ -356,15 +357,15 @@ func parseUsage(text string) (int, error) {
 	if len(fields) != 2 {
 		return 0, errors.New("not two numbers")
 	}
-	blocks, err := strconv.ParseFloat(fields[0], 64)
-	if err != nil || blocks <= 0 {
+	blocks, err := strconv.ParseUint(fields[0], 10, 64)
+	if err != nil || blocks == 0 {
 		return 0, errors.New("no number of blocks")
 	}
-	free, err := strconv.ParseFloat(fields[1], 64)
-	if err != nil || free < 0 || free > blocks {
+	free, err := strconv.ParseUint(fields[1], 10, 64)
+	if err != nil || free > blocks {
 		return 0, errors.New("no number of free blocks")
 	}
-	return int((1-free/blocks)*100 + 0.5), nil
+	return int(math.Round((1 - float64(free)/float64(blocks)) * 100)), nil
 }
 
 func interfaceValues(_ *compiler, b *Expect) []value {
