@@ -3,8 +3,9 @@
 //
 // Which resources and condition keys an action knows is from the Service
 // Authorization Reference, "Actions, resources, and condition keys for Amazon
-// EC2". Two of its rules shape the policies: Describe actions know no resources,
-// and setting tags in a creating call needs ec2:CreateTags beside it.
+// EC2". Two of its rules shape the policies: of the Describe actions only
+// DescribeImageAttribute knows resources, and setting tags in a creating call
+// needs ec2:CreateTags beside it.
 package iam
 
 import (
