@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -26,6 +27,7 @@ func newSpecCommand() *cobra.Command {
 type specChecked struct {
 	Suites   []specSuite `json:"suites"`
 	Mistakes []string    `json:"mistakes"`
+	Warnings []string    `json:"warnings,omitempty"`
 }
 
 type specSuite struct {
@@ -56,6 +58,7 @@ Exit codes: 0 nothing is wrong, 1 there are mistakes, 2 wrong usage.`,
 		result := specChecked{Suites: []specSuite{}, Mistakes: []string{}}
 		for _, s := range plan.Suites {
 			result.Suites = append(result.Suites, specSuite{Name: s.Name, File: s.File, Checks: len(s.Assertions)})
+			result.Warnings = append(result.Warnings, s.Warnings...)
 		}
 		for _, err := range errs {
 			result.Mistakes = append(result.Mistakes, err.Error())
@@ -83,10 +86,16 @@ func writeSpecChecked(out io.Writer, format outputFormat, result specChecked) er
 		for i, s := range result.Suites {
 			rows[i] = []string{s.Name, s.File, fmt.Sprint(s.Checks)}
 		}
-		return writeTable(out, []string{"SUITE", "FILE", "CHECKS"}, rows)
+		if err := writeTable(out, []string{"SUITE", "FILE", "CHECKS"}, rows); err != nil {
+			return err
+		}
 	}
-	for _, mistake := range result.Mistakes {
-		if _, err := fmt.Fprintln(out, mistake); err != nil {
+	lines := slices.Clone(result.Mistakes)
+	for _, warning := range result.Warnings {
+		lines = append(lines, "Warning: "+warning)
+	}
+	for _, line := range lines {
+		if _, err := fmt.Fprintln(out, line); err != nil {
 			return err
 		}
 	}

@@ -83,9 +83,10 @@ type PlannedSuite struct {
 	Assertions []*Assertion
 	// Inapplicable is the number of blocks whose condition does not hold.
 	Inapplicable int
+	// Warnings tell what asserts nothing, when that is let pass.
+	Warnings []string
 
-	waivers  []Waiver
-	warnings []string // what asserts nothing, when that is let pass
+	waivers []Waiver
 }
 
 // Len is the number of assertions of the plan.
@@ -118,7 +119,7 @@ func Compile(suites []Suite, mode Mode, now time.Time) (*Plan, []error) {
 		}
 		c.plan.Partial = c.plan.Partial || s.broken || s.open > 0 && !s.needsFacts
 		// What only warnings were made of is nothing either.
-		nothing := len(s.Entries)+s.open == 0 || len(planned.Assertions) == 0 && len(planned.warnings) > 0
+		nothing := len(s.Entries)+s.open == 0 || len(planned.Assertions) == 0 && len(planned.Warnings) > 0
 		if s.File != "" && nothing && !s.broken {
 			c.problems = append(c.problems, s.empty())
 		}

@@ -164,7 +164,7 @@ func (b *Expect) nothing(c *compiler, attr, why string) {
 		source.Line = line
 		why = attr + ": " + why
 	}
-	c.suite.warnings = append(c.suite.warnings, fmt.Sprintf("%s%s %q: %s", sourcePrefix(source), b.Of, shortSubject(b.ID), why))
+	c.suite.Warnings = append(c.suite.Warnings, fmt.Sprintf("%s%s %q: %s", sourcePrefix(source), b.Of, shortSubject(b.ID), why))
 }
 
 func (b *Expect) matcher(v value, want any) (match.Matcher, error) {
@@ -250,6 +250,18 @@ func (b *Expect) decide(v value, m match.Matcher) func(f *facts) verdict {
 		}
 		return pass(shownValue)
 	}
+}
+
+// command is the text of the command that an assertion is about, if it is about
+// one.
+func (a *Assertion) command() string {
+	if a.Kind != "command" {
+		return ""
+	}
+	if b, ok := a.block.Block.(*Expect); ok {
+		return b.Subject
+	}
+	return a.Subject
 }
 
 // deferredExpect is the block in a file of deferred checks.

@@ -24,7 +24,11 @@ func packageValues(_ *compiler, b *Expect) []value {
 		found := match.Versions{System: db.system, Compare: func(version, bound string) (int, error) {
 			return compareVersions(db.system, version, bound)
 		}}
-		for _, p := range db.found(b.Subject) {
+		packages := db.found(b.Subject)
+		if len(packages) == 0 && db.system == "rpm" {
+			packages = db.labelled(b.Subject)
+		}
+		for _, p := range packages {
 			if p.status == "installed" {
 				found.List = append(found.List, p.version)
 			}
@@ -44,6 +48,30 @@ func packageValues(_ *compiler, b *Expect) []value {
 			return found, v
 		}},
 	}
+}
+
+// labelled returns the packages of rpm that have one of the longer names which
+// `rpm -q` takes: NAME-VERSION, NAME-VERSION-RELEASE, and each, or the name, with
+// .ARCH.
+func (db packageDatabase) labelled(label string) []installed {
+	var found []installed
+	for name, packages := range db.packages {
+		if !strings.HasPrefix(label, name) {
+			continue
+		}
+		for _, p := range packages {
+			_, full, ok := strings.Cut(p.version, ":")
+			if !ok {
+				full = p.version
+			}
+			version, _, _ := strings.Cut(full, "-")
+			rest := strings.TrimPrefix(label, name)
+			if bare := strings.TrimSuffix(rest, "."+p.arch); bare != rest && bare == "" || bare == "-"+version || bare == "-"+full {
+				found = append(found, p)
+			}
+		}
+	}
+	return found
 }
 
 // legacyEnabled are the states of units for which `systemctl is-enabled` exits

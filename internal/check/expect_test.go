@@ -212,3 +212,18 @@ func TestOwnOptions(t *testing.T) {
 		t.Errorf("%+v %q", e, super)
 	}
 }
+
+func TestLabelledPackages(t *testing.T) {
+	db := packageDatabase{system: "rpm", packages: map[string][]installed{
+		"shop":     {{version: "2:1.4-3.el9", arch: "x86_64"}, {version: "2:1.5-1.el9", arch: "noarch"}},
+		"shop-web": {{version: "7-1", arch: "noarch"}},
+	}}
+	for label, want := range map[string]int{
+		"shop-1.4": 1, "shop-1.4-3.el9": 1, "shop-1.4-3.el9.x86_64": 1, "shop.x86_64": 1, "shop.noarch": 1, "shop-1.4.x86_64": 1, "shop-web-7": 1,
+		"shop-1": 0, "shop-2:1.4": 0, "shop-1.4-3": 0, "shop-1.4-3.el9.noarch": 0, "shop-": 0, "shop.": 0, "sho": 0,
+	} {
+		if got := db.labelled(label); len(got) != want {
+			t.Errorf("%s: %d packages, want %d", label, len(got), want)
+		}
+	}
+}

@@ -71,7 +71,7 @@ func Run(ctx context.Context, p *Plan, t Target) (*Report, error) {
 	}
 	report.OS = f.osName()
 	for _, s := range p.Suites {
-		report.Warnings = append(report.Warnings, s.warnings...)
+		report.Warnings = append(report.Warnings, s.Warnings...)
 		suite := SuiteReport{Name: s.Name, File: s.File, Digest: s.Digest, Inapplicable: s.Inapplicable}
 		for _, a := range s.Assertions {
 			suite.Results = append(suite.Results, p.decideOne(a, f, report.Mode))
@@ -96,7 +96,7 @@ func (p *Plan) decideOne(a *Assertion, f *facts, mode Mode) Result {
 	}
 	v := a.decide(f)
 	result.Outcome, result.Actual = v.outcome, printable(v.actual)
-	if r := f.commands[a.Subject]; a.Kind == "command" && r != nil {
+	if r := f.commands[a.command()]; r != nil {
 		result.Took = r.took
 	}
 	switch w, ok := p.waiver(a); {
