@@ -27,7 +27,7 @@ func (b *bake) startSandbox(ctx context.Context) error {
 		return err
 	}
 	b.guests = guests
-	b.state.Put("communicator", guests.Communicator())
+	b.state.Put("communicator", communicator{guests})
 	return b.putCovered()
 }
 

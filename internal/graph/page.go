@@ -6,6 +6,7 @@ import (
 	"html/template"
 	"io"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/imagebakery/packer-plugin-bakery/registry"
@@ -24,11 +25,15 @@ type Page struct {
 //go:embed page.html
 var pageText string
 
-var pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{
-	"status": statusText,
-	"when":   func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 MST") },
-	"took":   took,
-}).Parse(pageText))
+// pageTemplate is parsed when it is needed: each start of a program would wait for
+// it.
+var pageTemplate = sync.OnceValue(func() *template.Template {
+	return template.Must(template.New("page").Funcs(template.FuncMap{
+		"status": statusText,
+		"when":   func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 MST") },
+		"took":   took,
+	}).Parse(pageText))
+})
 
 // pageView is what the template sees.
 type pageView struct {
@@ -76,7 +81,7 @@ func WritePage(w io.Writer, page Page) error {
 		// The colours are this package's own.
 		view.Shades = append(view.Shades, pageShade{status, template.CSS(colours.line), template.CSS(colours.ground)}) //nolint:gosec // constants
 	}
-	if err := pageTemplate.Execute(w, view); err != nil {
+	if err := pageTemplate().Execute(w, view); err != nil {
 		return fmt.Errorf("write the page: %w", err)
 	}
 	return nil

@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -162,10 +163,17 @@ func requireIMDSv2(value string) func(*image) error {
 	}
 }
 
+var accountID = regexp.MustCompile(`^[0-9]{12}$`)
+
+// Compiled when they are needed: with such bounds that takes a while, for which
+// each start of a program would wait.
 var (
-	accountID = regexp.MustCompile(`^[0-9]{12}$`)
-	orgARN    = regexp.MustCompile(`^arn:aws[a-z-]*:organizations::[0-9]{12}:organization/o-[a-z0-9]{10,32}$`)
-	unitARN   = regexp.MustCompile(`^arn:aws[a-z-]*:organizations::[0-9]{12}:ou/o-[a-z0-9]{10,32}/ou-[a-z0-9-]{8,68}$`)
+	orgARN = sync.OnceValue(func() *regexp.Regexp {
+		return regexp.MustCompile(`^arn:aws[a-z-]*:organizations::[0-9]{12}:organization/o-[a-z0-9]{10,32}$`)
+	})
+	unitARN = sync.OnceValue(func() *regexp.Regexp {
+		return regexp.MustCompile(`^arn:aws[a-z-]*:organizations::[0-9]{12}:ou/o-[a-z0-9]{10,32}/ou-[a-z0-9-]{8,68}$`)
+	})
 )
 
 func (p launchPermissionParam) check() (launchPermission, error) {
@@ -182,9 +190,9 @@ func (p launchPermissionParam) check() (launchPermission, error) {
 		return launchPermission{}, errorf("InvalidAMIAttributeItemValue", "Invalid attribute item value \"%s\" for userId item type.", p.UserID)
 	case p.Group != "" && p.Group != "all":
 		return launchPermission{}, errorf("InvalidAMIAttributeItemValue", "Invalid attribute item value \"%s\" for group item type.", p.Group)
-	case p.OrganizationArn != "" && !orgARN.MatchString(p.OrganizationArn):
+	case p.OrganizationArn != "" && !orgARN().MatchString(p.OrganizationArn):
 		return launchPermission{}, errorf("InvalidAMIAttributeItemValue", "Invalid attribute item value \"%s\" for organizationArn item type.", p.OrganizationArn)
-	case p.OrganizationalUnitArn != "" && !unitARN.MatchString(p.OrganizationalUnitArn):
+	case p.OrganizationalUnitArn != "" && !unitARN().MatchString(p.OrganizationalUnitArn):
 		return launchPermission{}, errorf("InvalidAMIAttributeItemValue", "Invalid attribute item value \"%s\" for organizationalUnitArn item type.", p.OrganizationalUnitArn)
 	}
 	return launchPermission{p.UserID, p.Group, p.OrganizationArn, p.OrganizationalUnitArn}, nil

@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -127,10 +128,10 @@ type registerImageInput struct {
 
 // imageName is what EC2 allows in the name of an image ("RegisterImage" in its
 // API reference).
-var imageName = regexp.MustCompile(`^[A-Za-z0-9()\[\] ./\-'@_]{3,128}$`)
+var imageName = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z0-9()\[\] ./\-'@_]{3,128}$`) })
 
 func checkImageName(name string) error {
-	if !imageName.MatchString(name) {
+	if !imageName().MatchString(name) {
 		return errorf("InvalidAMIName.Malformed", "AMI names must be between 3 and 128 characters long, and may contain letters, numbers, '(', ')', '[', ']', ' ', '.', '/', '-', ''', '@' and '_'")
 	}
 	return nil

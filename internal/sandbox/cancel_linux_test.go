@@ -13,7 +13,6 @@ import (
 	"testing"
 	"time"
 
-	packersdk "github.com/hashicorp/packer-plugin-sdk/packer"
 	"golang.org/x/sys/unix"
 )
 
@@ -58,13 +57,20 @@ func TestCancelKillsACommandAndAllThatItStarted(t *testing.T) {
 	}
 }
 
-func TestCancelledCommunicatorCommand(t *testing.T) {
+// What was begun is waited for with the context that it was begun with.
+func TestCancelledProcess(t *testing.T) {
 	s := open(t, Config{Root: newRoot(t)})
 	ctx, cancel := context.WithCancel(t.Context())
-	cmd := &packersdk.RemoteCmd{Command: stubborn, Stdout: onWrite(cancel)}
-	must(t, s.Communicator().Start(ctx, cmd))
+	process, err := s.Begin(ctx, Command{Argv: Shell(stubborn), Stdout: onWrite(cancel)})
+	must(t, err)
 	ended := make(chan int, 1)
-	go func() { ended <- cmd.Wait() }()
+	go func() {
+		status, err := process.Wait(ctx)
+		if !errors.Is(err, context.Canceled) {
+			t.Errorf("error %v", err)
+		}
+		ended <- status
+	}()
 	select {
 	case status := <-ended:
 		if status != 128+9 {
@@ -82,10 +88,10 @@ func TestEndOfTheBuildKillsGuestsButNotTheSandbox(t *testing.T) {
 	s, err := Start(ctx, Config{Root: root})
 	must(t, err)
 	t.Cleanup(func() { closeNow(t, s) })
-	cmd := &packersdk.RemoteCmd{Command: stubborn, Stdout: onWrite(cancel)}
 	begin := time.Now()
-	must(t, s.Communicator().Start(context.TODO(), cmd))
-	if status := cmd.Wait(); status != 128+9 || time.Since(begin) > 5*time.Second {
+	status, err := s.Exec(context.TODO(), Command{Argv: Shell(stubborn), Stdout: onWrite(cancel)})
+	must(t, err)
+	if status != 128+9 || time.Since(begin) > 5*time.Second {
 		t.Errorf("status %d after %v", status, time.Since(begin))
 	}
 	if got := sh(t, s, "ps | grep '[s]leep 100'; echo cleaned up"); got != "cleaned up\n" {

@@ -13,14 +13,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// DownloadDir implements [packersdk.Communicator]. As over ssh, the folder src
+// DownloadDir copies a folder out of the image. As over ssh, the folder src
 // arrives as a folder of its name in dst, whether or not src ends with a slash,
 // and src may hold the wildcards of path.Match. Links are followed, inside the
 // image, and what they lead to is downloaded. Permissions are kept. What has no
 // content to download (sockets, devices, links that lead nowhere or up) is left
 // out, and Config.Log is told.
-func (c *communicator) DownloadDir(src, dst string, exclude []string) error {
-	if err := c.sandbox.downloadDir(src, dst, exclude); err != nil {
+func (s *Sandbox) DownloadDir(src, dst string, exclude []string) error {
+	if err := s.downloadDir(src, dst, exclude); err != nil {
 		return fmt.Errorf("download folder %s to %s: %w", src, dst, err)
 	}
 	return nil

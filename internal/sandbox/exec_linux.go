@@ -45,15 +45,15 @@ type running struct {
 // keep its output open; they are not waited for, and what they write later is
 // dropped.
 func (s *Sandbox) Exec(ctx context.Context, c Command) (int, error) {
-	run, err := s.begin(ctx, c)
+	p, err := s.Begin(ctx, c)
 	if err != nil {
 		return -1, err
 	}
-	return run.wait(ctx)
+	return p.Wait(ctx)
 }
 
-// run is a command with the streams between it and its user.
-type run struct {
+// Process is a command with the streams between it and its user.
+type Process struct {
 	sandbox *Sandbox
 	id      uint64
 	reports *running
@@ -61,8 +61,9 @@ type run struct {
 	outputs []*output
 }
 
-// begin starts a command.
-func (s *Sandbox) begin(ctx context.Context, c Command) (*run, error) {
+// Begin starts a command, which must be waited for. The error is not nil when it
+// could not be run at all.
+func (s *Sandbox) Begin(ctx context.Context, c Command) (*Process, error) {
 	if len(c.Argv) == 0 {
 		return nil, errors.New("no command given")
 	}
@@ -75,15 +76,15 @@ func (s *Sandbox) begin(ctx context.Context, c Command) (*run, error) {
 			return nil, fmt.Errorf("run %s: a command cannot hold a NUL byte", c.Argv[0])
 		}
 	}
-	r := &run{sandbox: s, reports: &running{started: make(chan string, 1), ended: make(chan int, 1)}}
-	theirs, err := r.connect(c)
+	p := &Process{sandbox: s, reports: &running{started: make(chan string, 1), ended: make(chan int, 1)}}
+	theirs, err := p.connect(c)
 	if err == nil {
-		err = r.launch(ctx, launch, theirs)
+		err = p.launch(ctx, launch, theirs)
 	}
 	closeAll(theirs)
 	if err != nil {
-		r.hangUp()
-		for _, out := range r.outputs {
+		p.hangUp()
+		for _, out := range p.outputs {
 			out.from.Close()
 		}
 		return nil, err
@@ -91,14 +92,14 @@ func (s *Sandbox) begin(ctx context.Context, c Command) (*run, error) {
 	if c.Stdin != nil {
 		go func() {
 			// Ends with EOF, with the reader, or when the command is gone.
-			_, _ = io.Copy(r.stdin, c.Stdin)
-			r.stdin.Close()
+			_, _ = io.Copy(p.stdin, c.Stdin)
+			p.stdin.Close()
 		}()
 	}
-	for _, out := range r.outputs {
+	for _, out := range p.outputs {
 		go out.copy()
 	}
-	return r, nil
+	return p, nil
 }
 
 // env makes the environment of a command.
@@ -116,7 +117,7 @@ func (s *Sandbox) env(more map[string]string) []string {
 }
 
 // connect makes the pipes of a command and returns the command's ends.
-func (r *run) connect(c Command) (theirs []*os.File, err error) {
+func (p *Process) connect(c Command) (theirs []*os.File, err error) {
 	if c.Stdin == nil {
 		null, err := os.Open(os.DevNull)
 		if err != nil {
@@ -129,7 +130,7 @@ func (r *run) connect(c Command) (theirs []*os.File, err error) {
 			return nil, err
 		}
 		theirs = append(theirs, read)
-		if r.stdin, err = pollable(write); err != nil {
+		if p.stdin, err = pollable(write); err != nil {
 			return theirs, err
 		}
 	}
@@ -146,7 +147,7 @@ func (r *run) connect(c Command) (theirs []*os.File, err error) {
 		if to == nil {
 			to = io.Discard
 		}
-		r.outputs = append(r.outputs, newOutput(from, to))
+		p.outputs = append(p.outputs, newOutput(from, to))
 	}
 	return theirs, nil
 }
@@ -174,51 +175,51 @@ func pollable(end *os.File) (*os.File, error) {
 }
 
 // launch passes a command to the supervisor and waits until it has started it.
-func (r *run) launch(ctx context.Context, l *launch, theirs []*os.File) error {
-	s := r.sandbox
+func (p *Process) launch(ctx context.Context, l *launch, theirs []*os.File) error {
+	s := p.sandbox
 	s.mu.Lock()
 	if s.closed {
 		s.mu.Unlock()
 		return ErrClosed
 	}
 	s.lastID++
-	r.id = s.lastID
-	l.ID = r.id
-	s.runs[r.id] = r.reports
+	p.id = s.lastID
+	l.ID = p.id
+	s.runs[p.id] = p.reports
 	s.mu.Unlock()
 
 	if err := s.wire.send(&request{Run: l}, theirs...); err != nil {
-		s.forget(r.id)
+		s.forget(p.id)
 		return s.lost()
 	}
 	select {
-	case message := <-r.reports.started:
+	case message := <-p.reports.started:
 		if message == "" {
 			return nil
 		}
-		s.forget(r.id)
+		s.forget(p.id)
 		return errors.New(message)
 	case <-s.gone:
-		s.forget(r.id)
+		s.forget(p.id)
 		return s.lost()
 	case <-ctx.Done():
 		// Requests are handled in order, so this one will be known by then.
-		r.abandon()
+		p.abandon()
 		return context.Cause(ctx)
 	}
 }
 
 // abandon kills a command that nobody waits for any more.
-func (r *run) abandon() {
+func (p *Process) abandon() {
 	go func() {
 		select {
-		case message := <-r.reports.started:
+		case message := <-p.reports.started:
 			if message == "" {
-				_ = r.sandbox.wire.send(&request{Kill: r.id})
+				_ = p.sandbox.wire.send(&request{Kill: p.id})
 			}
-		case <-r.sandbox.gone:
+		case <-p.sandbox.gone:
 		}
-		r.sandbox.forget(r.id)
+		p.sandbox.forget(p.id)
 	}()
 }
 
@@ -245,42 +246,43 @@ func (s *Sandbox) lost() error {
 	}
 }
 
-// wait waits for the command's end and its output.
-func (r *run) wait(ctx context.Context) (int, error) {
+// Wait waits for the command's end and its output. What it returns is that of
+// [Sandbox.Exec].
+func (p *Process) Wait(ctx context.Context) (int, error) {
 	const (
 		// dying bounds the wait for a process that is stuck in the kernel.
 		dying = 4 * time.Second
 		// handingOver bounds the wait for a writer after the command was killed.
 		handingOver = time.Second
 	)
-	defer r.hangUp()
-	defer r.sandbox.forget(r.id)
+	defer p.hangUp()
+	defer p.sandbox.forget(p.id)
 	select {
-	case status := <-r.reports.ended:
-		return status, r.finish()
-	case <-r.sandbox.gone:
-		r.drop(handingOver)
-		return -1, r.sandbox.lost()
+	case status := <-p.reports.ended:
+		return status, p.finish()
+	case <-p.sandbox.gone:
+		p.drop(handingOver)
+		return -1, p.sandbox.lost()
 	case <-ctx.Done():
 	}
-	if err := r.sandbox.wire.send(&request{Kill: r.id}); err == nil {
+	if err := p.sandbox.wire.send(&request{Kill: p.id}); err == nil {
 		select {
-		case <-r.reports.ended:
-		case <-r.sandbox.gone:
+		case <-p.reports.ended:
+		case <-p.sandbox.gone:
 		case <-time.After(dying):
 		}
 	}
-	r.drop(handingOver)
+	p.drop(handingOver)
 	return signalStatus + int(unix.SIGKILL), context.Cause(ctx)
 }
 
 // finish waits until all output of the ended command has been handed over.
-func (r *run) finish() error {
-	for _, out := range r.outputs {
+func (p *Process) finish() error {
+	for _, out := range p.outputs {
 		go out.settle()
 	}
 	var errs []error
-	for _, out := range r.outputs {
+	for _, out := range p.outputs {
 		<-out.done
 		errs = append(errs, out.err)
 	}
@@ -288,9 +290,9 @@ func (r *run) finish() error {
 }
 
 // drop ends the output, and waits a little for writers that are at it.
-func (r *run) drop(patience time.Duration) {
+func (p *Process) drop(patience time.Duration) {
 	limit := time.After(patience)
-	for _, out := range r.outputs {
+	for _, out := range p.outputs {
 		out.cut()
 		select {
 		case <-out.done:
@@ -301,8 +303,8 @@ func (r *run) drop(patience time.Duration) {
 }
 
 // hangUp closes our end of stdin; the outputs close themselves.
-func (r *run) hangUp() {
-	if r.stdin != nil {
-		r.stdin.Close()
+func (p *Process) hangUp() {
+	if p.stdin != nil {
+		p.stdin.Close()
 	}
 }

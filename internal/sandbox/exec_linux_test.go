@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	packersdk "github.com/hashicorp/packer-plugin-sdk/packer"
 )
 
 func TestExitStatus(t *testing.T) {
@@ -281,23 +280,18 @@ func TestWriterThatFailsIsReported(t *testing.T) {
 	}
 }
 
-func TestCommunicatorStart(t *testing.T) {
+func TestBegin(t *testing.T) {
 	s := open(t, Config{Root: newRoot(t)})
-	comm := s.Communicator()
 	var out, complaints bytes.Buffer
-	cmd := &packersdk.RemoteCmd{Command: `cat; echo "$((6*7))" >&2; exit 9`, Stdin: strings.NewReader("in"), Stdout: &out, Stderr: &complaints}
-	must(t, comm.Start(t.Context(), cmd))
-	if status := cmd.Wait(); status != 9 || out.String() != "in" || complaints.String() != "42\n" {
+	process, err := s.Begin(t.Context(), Command{Argv: Shell(`cat; echo "$((6*7))" >&2; exit 9`), Stdin: strings.NewReader("in"), Stdout: &out, Stderr: &complaints})
+	must(t, err)
+	status, err := process.Wait(t.Context())
+	must(t, err)
+	if status != 9 || out.String() != "in" || complaints.String() != "42\n" {
 		t.Errorf("status %d, output %q, stderr %q", status, out.String(), complaints.String())
 	}
-	ui := packersdk.TestUi(t)
-	cmd = &packersdk.RemoteCmd{Command: "echo line one; echo line two"}
-	must(t, cmd.RunWithUi(t.Context(), comm, ui))
-	if cmd.ExitStatus() != 0 {
-		t.Errorf("status %d", cmd.ExitStatus())
-	}
 	closeNow(t, s)
-	if err := comm.Start(context.Background(), &packersdk.RemoteCmd{Command: "true"}); !errors.Is(err, ErrClosed) {
+	if _, err := s.Begin(context.Background(), Command{Argv: Shell("true")}); !errors.Is(err, ErrClosed) {
 		t.Errorf("after Close: %v", err)
 	}
 }

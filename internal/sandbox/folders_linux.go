@@ -13,13 +13,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// UploadDir implements [packersdk.Communicator]. When src ends with a slash its
+// UploadDir copies a folder into the image. When src ends with a slash its
 // contents go to dst, otherwise it goes there itself, under its name; in both
 // cases, when dst does not exist, dst becomes the copy, as with `cp -R` and scp.
 // Folders that exist keep their permissions, all else gets those of the source;
 // symbolic links are uploaded as links. See excluded for the rules of exclude.
-func (c *communicator) UploadDir(dst, src string, exclude []string) error {
-	if err := c.sandbox.uploadDir(dst, src, exclude); err != nil {
+func (s *Sandbox) UploadDir(dst, src string, exclude []string) error {
+	if err := s.uploadDir(dst, src, exclude); err != nil {
 		return fmt.Errorf("upload folder %s to %s: %w", src, dst, err)
 	}
 	return nil

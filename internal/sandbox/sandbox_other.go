@@ -5,9 +5,9 @@ package sandbox
 import (
 	"context"
 	"errors"
+	"io"
+	"os"
 	"runtime"
-
-	packersdk "github.com/hashicorp/packer-plugin-sdk/packer"
 )
 
 // Sandbox exists on Linux only.
@@ -21,8 +21,29 @@ func Start(context.Context, Config) (*Sandbox, error) { return nil, errNotLinux 
 // Exec fails as Start does.
 func (*Sandbox) Exec(context.Context, Command) (int, error) { return -1, errNotLinux }
 
-// Communicator returns nil; Start never returns a Sandbox to call it on.
-func (*Sandbox) Communicator() packersdk.Communicator { return nil }
+// Process is nothing here.
+type Process struct{}
+
+// Begin fails as Start does.
+func (*Sandbox) Begin(context.Context, Command) (*Process, error) { return nil, errNotLinux }
+
+// Wait fails as Start does.
+func (*Process) Wait(context.Context) (int, error) { return -1, errNotLinux }
+
+// Shell returns nothing.
+func Shell(string) []string { return nil }
+
+// Upload fails as Start does.
+func (*Sandbox) Upload(string, io.Reader, *os.FileInfo) error { return errNotLinux }
+
+// UploadDir fails as Start does.
+func (*Sandbox) UploadDir(string, string, []string) error { return errNotLinux }
+
+// Download fails as Start does.
+func (*Sandbox) Download(string, io.Writer) error { return errNotLinux }
+
+// DownloadDir fails as Start does.
+func (*Sandbox) DownloadDir(string, string, []string) error { return errNotLinux }
 
 // PID returns 0.
 func (*Sandbox) PID() int { return 0 }

@@ -56,7 +56,7 @@ func TestUpload(t *testing.T) {
 	must(t, os.Symlink("/mnt/target", root+"/mnt/absolute"))
 	must(t, os.Symlink("../../../../../../../../mnt/other target", root+"/mnt/relative"))
 	must(t, os.Symlink("/var/run", root+"/mnt/folder"))
-	comm := open(t, Config{Root: root}).Communicator()
+	comm := open(t, Config{Root: root})
 	for _, test := range []struct {
 		to   string
 		info *os.FileInfo
@@ -91,7 +91,7 @@ func TestUpload(t *testing.T) {
 func TestUploadGoesWhereGuestsSeeIt(t *testing.T) {
 	root := newRoot(t)
 	s := open(t, Config{Root: root})
-	comm := s.Communicator()
+	comm := s
 	must(t, comm.Upload("/run/lock/file", strings.NewReader("in the private run"), nil))
 	if got := sh(t, s, "cat /var/run/lock/file"); got != "in the private run" {
 		t.Errorf("a guest reads %q", got)
@@ -113,7 +113,7 @@ func TestTransfersThatAreRefused(t *testing.T) {
 	must(t, os.Symlink("/proc/1/fd/0", root+"/mnt/magic"))
 	must(t, os.Symlink("/proc/1/root/etc/hostname", root+"/mnt/out"))
 	s := open(t, Config{Root: root})
-	comm := s.Communicator()
+	comm := s
 	for path, says := range map[string]string{
 		"/nowhere/file":   "no such file",
 		"/mnt/":           "/",
@@ -182,7 +182,7 @@ func TestHostileLinks(t *testing.T) {
 	root, outside := hostile(t)
 	before := digest(t, outside)
 	s := open(t, Config{Root: root, Guard: true, ResolvConf: resolvConf})
-	comm := s.Communicator()
+	comm := s
 	local := t.TempDir()
 	write(t, local, "secret", "evil")
 	for _, path := range []string{"absolute", "relative", "procroot", "proccwd", "tree/link"} {
@@ -221,7 +221,7 @@ func TestDownloadDirStaysInItsDestination(t *testing.T) {
 	outside := t.TempDir()
 	write(t, outside, "file", "of the host")
 	before := digest(t, outside)
-	comm := open(t, Config{Root: root}).Communicator()
+	comm := open(t, Config{Root: root})
 	for _, planted := range []string{"logs", "logs/sub", "logs/file"} {
 		to := t.TempDir()
 		must(t, os.MkdirAll(filepath.Dir(to+"/"+planted), 0o755))
@@ -293,7 +293,7 @@ func TestUploadDir(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			root := newRoot(t)
 			must(t, os.Chmod(root+"/mnt", 0o755))
-			comm := open(t, Config{Root: root}).Communicator()
+			comm := open(t, Config{Root: root})
 			for range 2 { // also over what is there already
 				if test.dst == "/mnt/new" {
 					must(t, os.RemoveAll(root+"/mnt/new"))
@@ -315,7 +315,7 @@ func TestUploadDir(t *testing.T) {
 func TestUploadDirRefuses(t *testing.T) {
 	root := newRoot(t)
 	write(t, root, "mnt/file", "")
-	comm := open(t, Config{Root: root}).Communicator()
+	comm := open(t, Config{Root: root})
 	odd := t.TempDir()
 	must(t, unix.Mkfifo(odd+"/fifo", 0o644))
 	for _, test := range []struct {
@@ -368,7 +368,7 @@ func TestDownloadDir(t *testing.T) {
 		{"/mnt/src", []string{"sub", "skip/c.txt", "absolute"}, []string{"drwxr-x--- src", followed[0], followed[1], followed[3], followed[4]}},
 	} {
 		t.Run(test.src, func(t *testing.T) {
-			comm := open(t, Config{Root: root}).Communicator()
+			comm := open(t, Config{Root: root})
 			to := filepath.Join(t.TempDir(), "new")
 			for range 2 {
 				must(t, comm.DownloadDir(test.src, to, test.exclude))
@@ -391,7 +391,7 @@ func TestDownloadDirNamesWhatItLeavesOut(t *testing.T) {
 	must(t, err)
 	defer socket.Close()
 	var said []string
-	comm := open(t, Config{Root: root, Log: func(line string) { said = append(said, line) }}).Communicator()
+	comm := open(t, Config{Root: root, Log: func(line string) { said = append(said, line) }})
 	to := t.TempDir()
 	must(t, comm.DownloadDir("/mnt/odd", to, nil))
 	for i, name := range []string{"odd/dangling", "odd/fifo", "odd/socket", "odd/up/odd"} {
@@ -413,7 +413,7 @@ func TestCloseDuringAnUpload(t *testing.T) {
 	s := open(t, Config{Root: root})
 	never, feed := io.Pipe()
 	done := make(chan error, 1)
-	go func() { done <- s.Communicator().Upload("/mnt/file", never, nil) }()
+	go func() { done <- s.Upload("/mnt/file", never, nil) }()
 	_, err := feed.Write([]byte("some"))
 	must(t, err)
 	begin := time.Now()

@@ -34,6 +34,7 @@ import (
 	"net/url"
 	"regexp"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -68,8 +69,9 @@ type Place struct {
 	Endpoint string // replaces AWS's own; empty is that
 }
 
-// tableName is what DynamoDB takes for a name of a table.
-var tableName = regexp.MustCompile(`^[A-Za-z0-9_.-]{3,255}$`)
+// tableName is what DynamoDB takes for a name of a table. It is compiled when it is
+// needed: each start of a program would wait for it.
+var tableName = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z0-9_.-]{3,255}$`) })
 
 // Parse reads dynamodb://TABLE?region=REGION, with an optional endpoint=URL.
 func Parse(s string) (Place, error) {
@@ -89,7 +91,7 @@ func Parse(s string) (Place, error) {
 	switch {
 	case len(values) > 0:
 		return Place{}, fmt.Errorf("registry %q has options other than region and endpoint; %s", s, want)
-	case !tableName.MatchString(p.Table):
+	case !tableName().MatchString(p.Table):
 		return Place{}, fmt.Errorf("registry %q: %q is no name of a table: 3 to 255 letters, digits, and _ . -", s, p.Table)
 	case p.Region == "":
 		return Place{}, fmt.Errorf("registry %q names no region; %s", s, want)
