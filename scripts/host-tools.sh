@@ -27,6 +27,7 @@ if [ "${1:-}" = tests ]; then
 	need jq jq
 	need chromium chromium
 	need dot graphviz
+	need ip iproute2
 fi
 if [ "${1:-}" = bench ]; then
 	need serverspec-init ruby-serverspec

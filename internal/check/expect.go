@@ -351,3 +351,15 @@ func exists(find func(f *facts) verdict, options ...option) value {
 func ForeignSuite(name, file string, entries []Entry, inapplicable int, broken bool) Suite {
 	return Suite{Name: name, File: file, Entries: entries, inapplicable: inapplicable, broken: broken}
 }
+
+// matchingValues are of what is written in the check: nothing is read.
+func matchingValues(_ *compiler, b *Expect) []value {
+	content := b.Options.Content
+	if b.Options.Lines {
+		content = fmt.Sprint(content)
+	}
+	return []value{{
+		name: "matches", stream: b.Options.Lines,
+		read: func(*facts) (any, verdict) { return content, verdict{} },
+	}}
+}
