@@ -58,15 +58,9 @@ func TestExamples(t *testing.T) {
 	})
 
 	t.Run("pipeline", func(t *testing.T) {
-		dir := t.TempDir()
-		stage := func(args ...string) result {
-			t.Helper()
-			return w.run(t, dir, filepath.Join(exampleDir(t, "pipeline"), "pipeline.sh"), args...)
-		}
-		for _, args := range [][]string{{"bake", deb, "1.4.2"}, {"validate"}, {"record"}, {"promote", "stable"}} {
-			if r := stage(args...); r.code != 0 {
-				t.Fatalf("%s: exit status %d", args[0], r.code)
-			}
+		dir := checkout(t)
+		for _, command := range jenkinsSteps(t, "../example/pipeline/Jenkinsfile") {
+			w.must(t, dir, "env", "PACKAGE="+deb, "VERSION=1.4.2", "CHANNEL=stable", "sh", "-euc", command)
 		}
 		shop := w.newest(t, "shop")
 		if shop.Status != "promoted" {
@@ -76,6 +70,47 @@ func TestExamples(t *testing.T) {
 			t.Errorf("the report of the launch does not say whether the service runs: %v\n%s", err, report)
 		}
 		readJUnit(t, filepath.Join(dir, "out", "booted.xml"))
+	})
+
+	t.Run("golden", func(t *testing.T) {
+		dir := t.TempDir()
+		w.must(t, dir, w.packer, "build", "-color=false", exampleDir(t, "golden"))
+		golden := w.newest(t, "golden")
+		if golden.Status != "tested" || golden.Layer != "base" {
+			t.Errorf("the image is %+v, want a tested base", golden)
+		}
+		readJUnit(t, filepath.Join(dir, "reports", "golden.xml"))
+		report := read(t, filepath.Join(dir, "reports", "golden.xml"))
+		for _, want := range []string{"hygiene", "kernel_param", "update-ca-certificates"} {
+			if !strings.Contains(report, want) {
+				t.Errorf("the report has no check of %q", want)
+			}
+		}
+		if sbom := read(t, filepath.Join(dir, "reports", "golden.cdx.json")); !strings.Contains(sbom, `"openssh-server"`) {
+			t.Error("the bill of materials has no openssh-server")
+		}
+
+		// A key that somebody has left: the image is not made.
+		dirty := t.TempDir()
+		if err := os.CopyFS(dirty, os.DirFS(exampleDir(t, "golden"))); err != nil {
+			t.Fatal(err)
+		}
+		for script, text := range map[string]string{
+			"harden.sh": "#!/bin/sh\n",
+			"clean.sh":  "#!/bin/sh\nmkdir -p /root/.ssh\necho ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIA me >/root/.ssh/authorized_keys\n",
+		} {
+			if err := os.WriteFile(filepath.Join(dirty, script), []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		files := w.cloud(t)
+		r := w.run(t, dirty, w.packer, "build", "-color=false", ".")
+		if r.code == 0 || !strings.Contains(r.out, "hygiene:authorized-keys") {
+			t.Errorf("exit status %d; want the key found and no image", r.code)
+		}
+		if diff := cmp.Diff(files, w.cloud(t)); diff != "" {
+			t.Errorf("snapshots and volumes (-before +after):\n%s", diff)
+		}
 	})
 
 	t.Run("migrating", func(t *testing.T) {
@@ -108,7 +143,7 @@ func TestExamples(t *testing.T) {
 			}
 		}
 		// What was baked from the old base is retired: it is nobody's to rebuild.
-		for _, application := range []string{"shop", "shared"} {
+		for _, application := range []string{"shop", "shared", "golden"} {
 			for _, image := range w.images(t, "--application", application) {
 				w.must(t, ".", w.bakery, "retire", image.ID)
 			}
@@ -122,24 +157,27 @@ func TestExamples(t *testing.T) {
 		if foundation.Status != "promoted" || base.Status != "promoted" {
 			t.Errorf("foundation is %s, base %s; want them promoted", foundation.Status, base.Status)
 		}
-	})
-}
 
-// TestPipelineTemplatesAreValid validates what of the pipeline only AWS can run.
-func TestPipelineTemplatesAreValid(t *testing.T) {
-	w := newWorld(t)
-	own, _ := filepath.Glob(filepath.Join(os.Getenv("PACKER_PLUGIN_PATH"), "github.com/imagebakery/bakery/packer-plugin-bakery_*[0-9]"))
-	if len(own) == 0 {
-		t.Fatal("the plugin is not installed: run make testacc")
-	}
-	w.env = append(w.env, "PACKER_PLUGIN_PATH="+t.TempDir())
-	w.must(t, ".", w.packer, "plugins", "install", "--path", need(t, "BAKERY_TEST_AMAZON_PLUGIN"), "github.com/hashicorp/amazon")
-	w.must(t, ".", w.packer, "plugins", "install", "--path", own[len(own)-1], "github.com/imagebakery/bakery")
-	pipeline := exampleDir(t, "pipeline")
-	w.must(t, ".", w.packer, "init", filepath.Join(pipeline, "launch.pkr.hcl"))
-	w.must(t, ".", w.packer, "validate", "-var", "image=ami-0123456789abcdef0", "-var", "junit=booted.xml",
-		"-var", "suite="+filepath.Join(exampleDir(t, "application"), "shop.spec.hcl"), filepath.Join(pipeline, "launch.pkr.hcl"))
-	w.must(t, ".", w.packer, "validate", filepath.Join(exampleDir(t, "migrating"), "before"))
+		// The old foundation has nothing that stands on it once the old base is gone.
+		remove := filepath.Join(exampleDir(t, "scheduled-rebuild"), "remove-old.sh")
+		w.env = append(w.env, "KEEP=1", "DAYS=0")
+		old := strings.Fields(w.must(t, ".", remove, "--dry-run"))
+		w.must(t, ".", remove)
+		left := map[string]int{}
+		for _, image := range w.images(t) {
+			if image.Status != "retired" {
+				left[image.Application]++
+			}
+		}
+		if left["foundation"] != 1 || left["base"] != 1 || len(old) == 0 {
+			t.Errorf("to remove were %v, left are %v; want the new foundation and the new base", old, left)
+		}
+		for _, image := range w.local(t) {
+			if image.Tags["version"] == "1.0" && image.Tags["application"] == "foundation" {
+				t.Errorf("%s is still in the cloud", image.ID)
+			}
+		}
+	})
 }
 
 // newest returns the image of an application that was baked last.
