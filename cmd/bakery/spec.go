@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime/debug"
 	"slices"
 
 	"github.com/spf13/cobra"
@@ -206,21 +207,33 @@ func (o specRun) valid() error {
 	return nil
 }
 
+// runGCPercent lets the memory of a run, a few megabytes for hundreds of checks, grow
+// to five times of what is in use.
+const runGCPercent = 400
+
 // run checks the image and reports what was found.
 func (o specRun) run(cmd *cobra.Command, files *specFiles) (err error) {
 	if err := o.valid(); err != nil {
 		return err
 	}
+	if os.Getenv("GOGC") == "" {
+		// What a run makes is small and stays until its end, which is soon.
+		debug.SetGCPercent(runGCPercent)
+	}
+	ctx := cmd.Context()
+	// A sandbox takes as long to start as a suite to read.
+	inside := o.entering(ctx)
 	plan, errs := files.compile(o.mode)
+	shell, leave, enterErr := inside()
+	if enterErr == nil {
+		defer func() { err = errors.Join(err, leave()) }()
+	}
 	if len(errs) > 0 {
 		return usageError{errors.Join(errs...)}
 	}
-	ctx := cmd.Context()
-	shell, leave, err := o.enter(ctx)
-	if err != nil {
-		return err
+	if enterErr != nil {
+		return enterErr
 	}
-	defer func() { err = errors.Join(err, leave()) }()
 	report, err := check.Run(ctx, plan, check.Target{
 		Shell: shell, Mode: o.mode, Mounted: o.root != "",
 		Progress: func(what string) { cmd.PrintErrln(what) },

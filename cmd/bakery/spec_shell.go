@@ -34,6 +34,24 @@ func (o specRun) enter(ctx context.Context) (check.Shell, func() error, error) {
 	return rootShell{box}, leave, nil
 }
 
+// entering begins to enter, and returns what waits for the end of that.
+func (o specRun) entering(ctx context.Context) func() (check.Shell, func() error, error) {
+	var (
+		shell check.Shell
+		leave func() error
+		err   error
+		done  = make(chan struct{})
+	)
+	go func() {
+		defer close(done)
+		shell, leave, err = o.enter(ctx)
+	}()
+	return func() (check.Shell, func() error, error) {
+		<-done
+		return shell, leave, err
+	}
+}
+
 // hereShell starts shells of this machine.
 type hereShell struct{}
 
