@@ -10,9 +10,9 @@ import (
 )
 
 // Addr checks what a running system can connect to, with TCP. Without any
-// assertion it asserts that it can. Only a booted system can answer this: in an
-// image that is mounted in a chroot the network is the build host's, and the
-// check is refused. It uses the image's `bash` or `nc`; with neither it is an
+// assertion it asserts that it can. In an image that is mounted in a chroot the
+// network is the build host's, and the check is refused unless it asks for that
+// with `network`. It uses the image's `bash` or `nc`; with neither it is an
 // error.
 type Addr struct {
 	Common `mapstructure:",squash"`
@@ -27,6 +27,10 @@ type Addr struct {
 	Reachable *bool `mapstructure:"reachable"`
 	// How long it may take, for example `"30s"`; whole seconds, 5 by default.
 	Timeout *string `mapstructure:"timeout"`
+	// `builder`: offline, ask from the build host's network, instead of
+	// refusing to: what it answers may not be what an instance will get. On a booted
+	// system it has no effect.
+	Network *string `mapstructure:"network"`
 }
 
 func (b *Addr) kind() string    { return "addr" }
@@ -52,11 +56,12 @@ func (b *Addr) compile(c *compiler, subject string) {
 		return
 	}
 	q := addrQuestion(host, port, timeout)
+	q.builder = c.network(b.Network)
 	c.found++
 	c.assert("reachable", strconv.FormatBool(want), func(f *facts) verdict {
 		r, v := f.answer(q, "bash, nc with -z")
 		if r == nil {
-			if raw := f.commands[q.text]; raw != nil && raw.timedOut {
+			if raw := f.results(q.builder)[q.text]; raw != nil && raw.timedOut {
 				return is(!want, "no answer within "+timeout.String())
 			}
 			return v
@@ -65,5 +70,5 @@ func (b *Addr) compile(c *compiler, subject string) {
 			return is(want, "connected")
 		}
 		return is(!want, shown(r.stderr))
-	}, needsNetwork, reads(q.reads))
+	}, asksNetwork(q.builder), reads(q.reads))
 }

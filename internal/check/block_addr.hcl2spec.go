@@ -17,6 +17,7 @@ type FlatAddr struct {
 	Addresses []string `mapstructure:"addresses" cty:"addresses" hcl:"addresses"`
 	Reachable *bool    `mapstructure:"reachable" cty:"reachable" hcl:"reachable"`
 	Timeout   *string  `mapstructure:"timeout" cty:"timeout" hcl:"timeout"`
+	Network   *string  `mapstructure:"network" cty:"network" hcl:"network"`
 }
 
 // FlatMapstructure returns a new FlatAddr.
@@ -38,6 +39,7 @@ func (*FlatAddr) HCL2Spec() map[string]hcldec.Spec {
 		"addresses": &hcldec.AttrSpec{Name: "addresses", Type: cty.List(cty.String), Required: false},
 		"reachable": &hcldec.AttrSpec{Name: "reachable", Type: cty.Bool, Required: false},
 		"timeout":   &hcldec.AttrSpec{Name: "timeout", Type: cty.String, Required: false},
+		"network":   &hcldec.AttrSpec{Name: "network", Type: cty.String, Required: false},
 	}
 	return s
 }

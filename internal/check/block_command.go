@@ -48,6 +48,9 @@ type Command struct {
 	// How long the command may take, for example `"30s"`; whole seconds, 10 by
 	// default. A command that takes longer is killed, and the check is an error.
 	Timeout *string `mapstructure:"timeout"`
+	// `builder`: offline, the command has the build host's network, and not one of
+	// its own in which nothing answers. On a booted system it has no effect.
+	Network *string `mapstructure:"network"`
 }
 
 const (
@@ -63,6 +66,7 @@ func (b *Command) subjects() subjects {
 
 func (b *Command) compile(c *compiler, subject string) {
 	timeout := c.timeout(b.Timeout, defaultTimeout)
+	builder := c.network(b.Network)
 	if subject != Unknown {
 		offline := c.mode != Booted && !c.deferred
 		for _, p := range lintCommand(subject, offline) {
@@ -71,13 +75,16 @@ func (b *Command) compile(c *compiler, subject string) {
 	}
 
 	on := func(property, expected string, decide func(r *commandResult) verdict, options ...option) {
+		if builder {
+			options = append(options, fromBuilder)
+		}
 		c.assert(property, expected, func(f *facts) verdict {
-			r, v := f.command(subject)
+			r, v := f.commandFrom(subject, builder)
 			if r == nil {
 				return v
 			}
 			return decide(r)
-		}, append(options, reads(func(n *needs) { n.command(subject, timeout) }))...)
+		}, append(options, reads(func(n *needs) { n.commandFrom(subject, timeout, builder) }))...)
 	}
 	if want, ok := c.number("exit_status", b.ExitStatus); ok {
 		on("exit_status", want.String(), func(r *commandResult) verdict {
@@ -117,13 +124,17 @@ func (r *commandResult) complete(stream string) verdict {
 
 // command asks for a command to be run: once, with the longest of the timeouts
 // that its blocks give it.
-func (n *needs) command(text string, timeout time.Duration) {
+func (n *needs) command(text string, timeout time.Duration) { n.commandFrom(text, timeout, false) }
+
+// commandFrom is command with the network that the command has offline: the
+// builder's, or one of its own.
+func (n *needs) commandFrom(text string, timeout time.Duration, builder bool) {
 	seconds := int(timeout / time.Second)
 	for _, cmd := range n.commands {
-		if cmd.text == text {
+		if cmd.text == text && cmd.builder == builder {
 			cmd.seconds = max(cmd.seconds, seconds)
 			return
 		}
 	}
-	n.commands = append(n.commands, &commandNeed{text: text, seconds: seconds})
+	n.commands = append(n.commands, &commandNeed{text: text, seconds: seconds, builder: builder})
 }

@@ -26,6 +26,7 @@ type FlatCommand struct {
 	StderrMatches     []string `mapstructure:"stderr_matches" cty:"stderr_matches" hcl:"stderr_matches"`
 	StderrNotMatches  []string `mapstructure:"stderr_not_matches" cty:"stderr_not_matches" hcl:"stderr_not_matches"`
 	Timeout           *string  `mapstructure:"timeout" cty:"timeout" hcl:"timeout"`
+	Network           *string  `mapstructure:"network" cty:"network" hcl:"network"`
 }
 
 // FlatMapstructure returns a new FlatCommand.
@@ -56,6 +57,7 @@ func (*FlatCommand) HCL2Spec() map[string]hcldec.Spec {
 		"stderr_matches":      &hcldec.AttrSpec{Name: "stderr_matches", Type: cty.List(cty.String), Required: false},
 		"stderr_not_matches":  &hcldec.AttrSpec{Name: "stderr_not_matches", Type: cty.List(cty.String), Required: false},
 		"timeout":             &hcldec.AttrSpec{Name: "timeout", Type: cty.String, Required: false},
+		"network":             &hcldec.AttrSpec{Name: "network", Type: cty.String, Required: false},
 	}
 	return s
 }

@@ -12,9 +12,9 @@ import (
 )
 
 // DNS checks what names resolve to on a running system. Without any assertion it
-// asserts that the name has an address. Only a booted system can answer this: in
-// an image that is mounted in a chroot the network is the build host's, and the
-// check is refused. It uses the image's `getent`, or `dig` and `nslookup`.
+// asserts that the name has an address. In an image that is mounted in a chroot the
+// network is the build host's, and the check is refused unless it asks for that
+// with `network`. It uses the image's `getent`, or `dig` and `nslookup`.
 type DNS struct {
 	Common `mapstructure:",squash"`
 
@@ -32,6 +32,10 @@ type DNS struct {
 	Server *string `mapstructure:"server"`
 	// How long it may take, for example `"30s"`; whole seconds, 5 by default.
 	Timeout *string `mapstructure:"timeout"`
+	// `builder`: offline, ask from the build host's network, instead of
+	// refusing to: what it answers may not be what an instance will get. On a booted
+	// system it has no effect.
+	Network *string `mapstructure:"network"`
 }
 
 func (b *DNS) kind() string    { return "dns" }
@@ -54,6 +58,7 @@ func (b *DNS) compile(c *compiler, subject string) {
 		}
 	}
 	q := dnsQuestion(subject, server, timeout)
+	q.builder = c.network(b.Network)
 	on := func(property, expected string, decide func(found []netip.Addr) verdict, more ...option) {
 		c.assert(property, expected, func(f *facts) verdict {
 			r, v := f.answer(q, "getent, nslookup, and dig for a server")
@@ -61,7 +66,7 @@ func (b *DNS) compile(c *compiler, subject string) {
 				return v
 			}
 			return decide(parseResolved(string(r.stdout)))
-		}, append(more, needsNetwork, reads(q.reads))...)
+		}, append(more, asksNetwork(q.builder), reads(q.reads))...)
 	}
 	if want := c.addresses("addresses", b.Addresses); len(want) > 0 {
 		on("addresses", joinAddresses(want), func(found []netip.Addr) verdict {

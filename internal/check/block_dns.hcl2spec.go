@@ -19,6 +19,7 @@ type FlatDNS struct {
 	Addresses  []string `mapstructure:"addresses" cty:"addresses" hcl:"addresses"`
 	Server     *string  `mapstructure:"server" cty:"server" hcl:"server"`
 	Timeout    *string  `mapstructure:"timeout" cty:"timeout" hcl:"timeout"`
+	Network    *string  `mapstructure:"network" cty:"network" hcl:"network"`
 }
 
 // FlatMapstructure returns a new FlatDNS.
@@ -42,6 +43,7 @@ func (*FlatDNS) HCL2Spec() map[string]hcldec.Spec {
 		"addresses":  &hcldec.AttrSpec{Name: "addresses", Type: cty.List(cty.String), Required: false},
 		"server":     &hcldec.AttrSpec{Name: "server", Type: cty.String, Required: false},
 		"timeout":    &hcldec.AttrSpec{Name: "timeout", Type: cty.String, Required: false},
+		"network":    &hcldec.AttrSpec{Name: "network", Type: cty.String, Required: false},
 	}
 	return s
 }

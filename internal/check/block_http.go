@@ -16,9 +16,9 @@ import (
 )
 
 // HTTP checks what a web server answers to a running system. Without any
-// assertion it asserts a status below 400. Only a booted system can answer this:
-// in an image that is mounted in a chroot the network is the build host's, and the
-// check is refused. It uses the image's `curl`, or else its `wget`.
+// assertion it asserts a status below 400. In an image that is mounted in a chroot
+// the network is the build host's, and the check is refused unless it asks for that
+// with `network`. It uses the image's `curl`, or else its `wget`.
 type HTTP struct {
 	Common `mapstructure:",squash"`
 
@@ -52,6 +52,10 @@ type HTTP struct {
 	// How long the answer may take, for example `"30s"`; whole seconds, 5 by
 	// default.
 	Timeout *string `mapstructure:"timeout"`
+	// `builder`: offline, ask from the build host's network, instead of
+	// refusing to: what it answers may not be what an instance will get. On a booted
+	// system it has no effect.
+	Network *string `mapstructure:"network"`
 }
 
 func (b *HTTP) kind() string    { return "http" }
@@ -97,9 +101,10 @@ func (b *HTTP) compile(c *compiler, subject string) {
 		r.headers = append(r.headers, name+": "+value)
 	}
 	q := r.question()
+	q.builder = c.network(b.Network)
 	on := func(property, expected string, decide func(r response) verdict, more ...option) {
 		c.assert(property, expected, func(f *facts) verdict { return f.ask(q, r.follow, r.timeout, decide) },
-			append(more, needsNetwork, reads(q.reads))...)
+			append(more, asksNetwork(q.builder), reads(q.reads))...)
 	}
 	b.compileHeaders(c, on)
 	body := func(property string, values []string, decide func(content []byte) verdict) {
@@ -161,7 +166,7 @@ func (b *HTTP) compileHeaders(c *compiler, on func(string, string, func(r respon
 func (f *facts) ask(q question, follow bool, timeout time.Duration, decide func(r response) verdict) verdict {
 	result, v := f.answer(q, "curl, wget")
 	if result == nil {
-		if raw := f.commands[q.text]; raw != nil && raw.timedOut {
+		if raw := f.results(q.builder)[q.text]; raw != nil && raw.timedOut {
 			return fail("no answer within %v", timeout)
 		}
 		return v

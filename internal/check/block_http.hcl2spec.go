@@ -26,6 +26,7 @@ type FlatHTTP struct {
 	FollowRedirects *bool             `mapstructure:"follow_redirects" cty:"follow_redirects" hcl:"follow_redirects"`
 	Insecure        *bool             `mapstructure:"insecure" cty:"insecure" hcl:"insecure"`
 	Timeout         *string           `mapstructure:"timeout" cty:"timeout" hcl:"timeout"`
+	Network         *string           `mapstructure:"network" cty:"network" hcl:"network"`
 }
 
 // FlatMapstructure returns a new FlatHTTP.
@@ -56,6 +57,7 @@ func (*FlatHTTP) HCL2Spec() map[string]hcldec.Spec {
 		"follow_redirects": &hcldec.AttrSpec{Name: "follow_redirects", Type: cty.Bool, Required: false},
 		"insecure":         &hcldec.AttrSpec{Name: "insecure", Type: cty.Bool, Required: false},
 		"timeout":          &hcldec.AttrSpec{Name: "timeout", Type: cty.String, Required: false},
+		"network":          &hcldec.AttrSpec{Name: "network", Type: cty.String, Required: false},
 	}
 	return s
 }

@@ -19,6 +19,7 @@ type facts struct {
 	packages   packages
 	services   services
 	commands   map[string]*commandResult
+	outside    map[string]*commandResult // of those that had the builder's network
 	running    processList
 	remains    map[string]remains // by rule of hygiene
 	secrets    searchedSecrets
@@ -31,7 +32,7 @@ type facts struct {
 func newFacts(mode Mode) *facts {
 	return &facts{
 		mode: mode, now: time.Now(), os: map[string]string{}, nodes: map[string]*node{}, leads: map[string][]byte{}, configs: map[configNeed]*configDir{},
-		commands: map[string]*commandResult{}, services: newServices(), remains: map[string]remains{}, owned: newPackagedFiles(),
+		commands: map[string]*commandResult{}, outside: map[string]*commandResult{}, services: newServices(), remains: map[string]remains{}, owned: newPackagedFiles(),
 	}
 }
 

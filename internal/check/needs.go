@@ -41,6 +41,7 @@ type pathNeed struct {
 type commandNeed struct {
 	text    string
 	seconds int
+	builder bool   // offline it has the builder's network
 	label   string // what progress calls it; its text when empty
 }
 

@@ -1,6 +1,7 @@
 package check
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -25,21 +26,35 @@ const commandsFunction = "commands() {\n"
 // are isolated from the build host; their text travels as a word of the inner
 // script, which is itself a word of the outer one.
 func scriptCommands(s *script, n *needs, mode Mode) {
-	inner := &script{nonce: s.nonce}
-	for i, cmd := range n.commands {
-		inner.call("run", strconv.Itoa(i), strconv.Itoa(cmd.seconds), cmd.text, wayOf(cmd.text))
-	}
-	if inner.calls.Len() == 0 {
+	if len(n.commands) == 0 {
 		return
 	}
-	program := "n=" + s.nonce + "\n" + part("prelude.sh") + part("commands.sh") +
-		commandsFunction + "tick\n" + inner.calls.String() + "kill $ticker\nframe commands-done\n}\ncommands </dev/null\n"
 	s.part("isolate.sh")
 	if mode == Booted {
-		s.call("plainly", program)
+		s.call("plainly", s.program(n.commands, func(*commandNeed) bool { return true }))
 		return
 	}
-	s.call("isolated", program)
+	for _, network := range []struct {
+		builder   bool
+		namespace string // an option of unshare
+	}{{false, "-n"}, {true, ""}} {
+		its := func(cmd *commandNeed) bool { return cmd.builder == network.builder }
+		if slices.ContainsFunc(n.commands, its) {
+			s.call("isolated", s.program(n.commands, its), network.namespace)
+		}
+	}
+}
+
+// program is a script of its own that runs some of the commands.
+func (s *script) program(commands []*commandNeed, wanted func(*commandNeed) bool) string {
+	inner := &script{nonce: s.nonce}
+	for i, cmd := range commands {
+		if wanted(cmd) {
+			inner.call("run", strconv.Itoa(i), strconv.Itoa(cmd.seconds), cmd.text, wayOf(cmd.text))
+		}
+	}
+	return "n=" + s.nonce + "\n" + part("prelude.sh") + part("commands.sh") +
+		commandsFunction + "tick\n" + inner.calls.String() + "kill $ticker\nframe commands-done\n}\ncommands </dev/null\n"
 }
 
 // readCommands takes a frame of a command: of stdout, or with stderr set of it.
@@ -47,9 +62,9 @@ func (f *facts) readCommands(fr frame, n *needs) {
 	if fr.tag == "isolation" {
 		switch fr.arg(0) {
 		case "partial":
-			f.warnings = append(f.warnings, "commands ran without a /proc of their own (the image's root is no mount point): they could see processes and mounts around the image")
+			f.warnings = appendNew(f.warnings, "commands ran without a /proc of their own (the image's root is no mount point): they could see processes and mounts around the image")
 		case "none":
-			f.warnings = append(f.warnings, "commands were not isolated (the image has no usable unshare, or they did not run as root): they could see processes, ports and interfaces around the image")
+			f.warnings = appendNew(f.warnings, "commands were not isolated (the image has no usable unshare, or they did not run as root): they could see processes, ports and interfaces around the image")
 		}
 		return
 	}
@@ -57,10 +72,11 @@ func (f *facts) readCommands(fr frame, n *needs) {
 	if err != nil || i < 0 || i >= len(n.commands) {
 		return
 	}
-	result := f.commands[n.commands[i].text]
+	results := f.results(n.commands[i].builder)
+	result := results[n.commands[i].text]
 	if result == nil {
 		result = &commandResult{seconds: n.commands[i].seconds}
-		f.commands[n.commands[i].text] = result
+		results[n.commands[i].text] = result
 	}
 	switch fr.tag {
 	case "out":
@@ -82,8 +98,20 @@ func (f *facts) readCommands(fr frame, n *needs) {
 }
 
 // command returns the result of a command, or the verdict when it has none.
-func (f *facts) command(text string) (*commandResult, verdict) {
-	r := f.commands[text]
+func (f *facts) command(text string) (*commandResult, verdict) { return f.commandFrom(text, false) }
+
+// results are those of the commands that had the builder's network, or of the
+// others.
+func (f *facts) results(builder bool) map[string]*commandResult {
+	if builder {
+		return f.outside
+	}
+	return f.commands
+}
+
+// commandFrom is command for one that had the builder's network, or not.
+func (f *facts) commandFrom(text string, builder bool) (*commandResult, verdict) {
+	r := f.results(builder)[text]
 	switch {
 	case r == nil:
 		return nil, f.unread("the command's result")

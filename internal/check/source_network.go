@@ -45,12 +45,13 @@ func (c *compiler) timeout(value *string, otherwise time.Duration) time.Duration
 type question struct {
 	text, label string
 	timeout     time.Duration
+	builder     bool // offline it is asked from the builder's network
 }
 
 func (q question) reads(n *needs) {
-	n.command(q.text, q.timeout)
+	n.commandFrom(q.text, q.timeout, q.builder)
 	for _, cmd := range n.commands {
-		if cmd.text == q.text {
+		if cmd.text == q.text && cmd.builder == q.builder {
 			cmd.label = q.label
 		}
 	}
@@ -59,10 +60,10 @@ func (q question) reads(n *needs) {
 // answer returns what came of a question; tools are the programs that could
 // have asked it.
 func (f *facts) answer(q question, tools string) (*commandResult, verdict) {
-	if f.mode != Booted {
+	if f.mode != Booted && !q.builder {
 		return nil, undecided("the network is the build host's")
 	}
-	r, v := f.command(q.text)
+	r, v := f.commandFrom(q.text, q.builder)
 	switch {
 	case r == nil:
 	case r.exit == noTool:
