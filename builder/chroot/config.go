@@ -185,8 +185,9 @@ type Config struct {
 	// the volume's id.
 	NVMEDevicePath string `mapstructure:"nvme_device_path" required:"false"`
 	// The partition to mount: its number, `0` for a file system without
-	// partitions, its label, or its UUID. Without it the root is found by
-	// partition type, label and size.
+	// partitions, its label, or its UUID; or the name of a volume of LVM. Without
+	// it the root is found by partition type, label and size. See
+	// [Roots in LVM](#roots-in-lvm).
 	MountPartition string `mapstructure:"mount_partition" required:"false"`
 	// Options for `mount`, without `-o`. An XFS root gets `nouuid` by itself.
 	MountOptions []string `mapstructure:"mount_options" required:"false"`

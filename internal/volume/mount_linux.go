@@ -25,6 +25,7 @@ type state struct {
 	done    bool
 	device  string       // node of the whole disk
 	own     *loop.Device // made for the partition
+	group   *group       // of LVM, activated for the mount
 	made    []string     // folders made for the target, outermost first
 	log     func(string)
 	devices []uint64 // device numbers that files of the file system report
@@ -33,9 +34,11 @@ type state struct {
 // Mount finds a file system on a disk and mounts it. When it fails it leaves
 // nothing.
 //
-// XFS is mounted with nouuid, as all clones of a disk have the same UUID. What
-// cannot be mounted is refused with the error of [disk.Partition.Mountable]:
-// [disk.ErrLVM], [disk.ErrEncrypted] or [disk.ErrNotFilesystem].
+// XFS is mounted with nouuid, as all clones of a disk have the same UUID. Where
+// the root is in a volume group of LVM, that is activated until Unmount. What
+// cannot be mounted is refused with the error of
+// [disk.Partition.Mountable]: [disk.ErrLVM] where there is no device-mapper,
+// [disk.ErrEncrypted] or [disk.ErrNotFilesystem].
 //
 // The mount is private: what is mounted below it, here or elsewhere, stays where
 // it was mounted. It is itself still seen by, and taken from, the mount
@@ -72,13 +75,21 @@ func mount(ctx context.Context, o MountOptions) (_ *Mounted, err error) {
 	} else if m.Partition, err = d.FindPartition(o.Partition); err == nil {
 		err = m.Partition.Mountable()
 	}
-	if err != nil {
+	inGroup, selector := errors.Is(err, disk.ErrLVM), ""
+	if pv, has := physicalVolumeOf(d); has && errors.Is(err, disk.ErrNoPartition) && lvmReady() == nil {
+		// It may name a volume of the group.
+		m.Partition, inGroup, selector = pv, true, o.Partition
+	}
+	if !inGroup && err != nil {
 		return nil, err
+	}
+	if missing := lvmReady(); inGroup && missing != nil {
+		return nil, fmt.Errorf("%w: %w", err, missing)
 	}
 	m.Filesystem = m.Partition.Filesystem.Type
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, m.undo())
+			err = errors.Join(err, m.undo(ctx))
 		}
 	}()
 	if err := m.makeTarget(o.Target); err != nil {
@@ -87,11 +98,39 @@ func mount(ctx context.Context, o MountOptions) (_ *Mounted, err error) {
 	if m.Source, m.own, err = partitionNode(ctx, device, m.Partition); err != nil {
 		return nil, err
 	}
+	if inGroup {
+		if err := m.openGroup(ctx, selector); err != nil {
+			return nil, err
+		}
+	}
 	if err := m.mount(ctx, o.Options); err != nil {
 		return nil, err
 	}
 	m.log(fmt.Sprintf("mounted %s from %s", m.Partition, m.Source))
 	return m, nil
+}
+
+// openGroup activates the volume group on the partition and makes what selector
+// names in it, or the root, what is to be mounted.
+func (m *Mounted) openGroup(ctx context.Context, selector string) error {
+	active, err := mappedNames()
+	if err != nil {
+		return err
+	}
+	g, err := openGroup(ctx, m.Source, active)
+	if err != nil {
+		return fmt.Errorf("activate the volume group on %s: %w", m.Source, err)
+	}
+	m.group = g
+	d, nodes, err := g.volumes(ctx)
+	if err == nil {
+		m.Partition, err = chooseVolume(d, selector)
+	}
+	if err != nil {
+		return fmt.Errorf("the volume group %s: %w", g.name, err)
+	}
+	m.Source, m.Filesystem = nodes[m.Partition.Number], m.Partition.Filesystem.Type
+	return nil
 }
 
 // makeTarget makes the folder to mount on and remembers what it made.
@@ -188,8 +227,8 @@ func deviceNumbers(target string) ([]uint64, error) {
 	return numbers, err
 }
 
-// undo takes back what was done before Mount failed.
-func (m *Mounted) undo() error {
+// undo takes back what was done before Mount failed, also when ctx has ended.
+func (m *Mounted) undo(ctx context.Context) error {
 	var errs []error
 	if m.Source != "" {
 		// A cancelled mount(8) may have mounted all the same.
@@ -200,6 +239,9 @@ func (m *Mounted) undo() error {
 				errs = append(errs, unix.Unmount(m.Target, unix.UMOUNT_NOFOLLOW))
 			}
 		}
+	}
+	if m.group != nil {
+		errs = append(errs, m.group.close(ctx))
 	}
 	if m.own != nil {
 		errs = append(errs, m.own.Detach())

@@ -46,6 +46,15 @@ func (m *Mounted) unmount(ctx context.Context) error {
 	if err := w.untilFree(ctx, m.Source); err != nil {
 		return err
 	}
+	if m.group != nil {
+		if err := syncDevice(m.Source); err != nil {
+			return err
+		}
+		if err := m.group.close(ctx); err != nil {
+			return err
+		}
+		m.Source, m.group = m.group.device, nil
+	}
 	if m.own != nil {
 		if err := m.own.Detach(); err != nil {
 			return err
@@ -95,7 +104,16 @@ func unmount(ctx context.Context, target string) error {
 		return err
 	}
 	var sources []string
+	var lvm *group
 	for _, info := range mounts {
+		if info.Mountpoint == target {
+			if lvm, err = groupBelow(ctx, info.Source); err != nil {
+				return fmt.Errorf("%s: %w", info.Source, err)
+			}
+			if lvm != nil {
+				sources = append(sources, lvm.device)
+			}
+		}
 		if strings.HasPrefix(info.Source, "/dev/loop") && !slices.Contains(sources, info.Source) {
 			sources = append(sources, info.Source)
 		}
@@ -106,6 +124,11 @@ func unmount(ctx context.Context, target string) error {
 	}
 	if err := w.untilUnmounted(ctx); err != nil {
 		return err
+	}
+	if lvm != nil {
+		if err := lvm.close(ctx); err != nil {
+			return err
+		}
 	}
 	for _, d := range devices {
 		if !slices.Contains(sources, d.Path) {
