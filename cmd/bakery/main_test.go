@@ -23,7 +23,8 @@ func TestMain(m *testing.M) {
 // TestScripts runs the command lines in testdata. Scripts have two commands of
 // their own: "stock" fills the registry, "import" puts an image with the id in
 // $AMI into the local cloud, "status" wants a command's exit status, "mkroot"
-// makes a root file system, "json" wants a command to succeed and to write one
+// makes a root file system, "heresuite" writes a suite about the script's folder,
+// "plantkey" a file with a secret, "json" wants a command to succeed and to write one
 // JSON document and nothing else.
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
@@ -37,6 +38,7 @@ func TestScripts(t *testing.T) {
 		Condition: func(cond string) (bool, error) { return cond == "root" && os.Geteuid() == 0, nil },
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"stock": stock, "import": importImage, "status": status, "mkroot": makeRoot, "json": wantJSON,
+			"heresuite": writeHereSuite, "plantkey": plantKey,
 		},
 	})
 }

@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 
 	"github.com/rogpeppe/go-internal/testscript"
 )
@@ -36,9 +37,31 @@ func makeRoot(ts *testscript.TestScript, _ bool, args []string) {
 	binary, err := os.ReadFile(busybox)
 	ts.Check(err)
 	ts.Check(os.WriteFile(filepath.Join(root, "bin/busybox"), binary, 0o755))
-	for _, tool := range []string{"sh", "cat", "stat", "id", "head", "sleep", "unshare", "mount", "setsid", "echo", "ls"} {
+	for _, tool := range []string{"sh", "cat", "stat", "id", "head", "sleep", "unshare", "mount", "setsid", "echo", "ls", "find", "grep"} {
 		ts.Check(os.Symlink("busybox", filepath.Join(root, "bin", tool)))
 	}
 	ts.Check(os.WriteFile(filepath.Join(root, "etc/passwd"), []byte("root:x:0:0:root:/root:/bin/sh\nbaker:x:1234:1234::/:/bin/sh\n"), 0o644))
 	ts.Check(os.WriteFile(filepath.Join(root, "etc/group"), []byte("root:x:0:\nbaker:x:1234:\n"), 0o644))
+}
+
+// writeHereSuite writes a suite that looks for secrets on this machine, in the
+// folder of the script alone.
+func writeHereSuite(ts *testscript.TestScript, _ bool, args []string) {
+	var except []string
+	for dir := ts.MkAbs("."); dir != "/"; dir = filepath.Dir(dir) {
+		entries, err := os.ReadDir(filepath.Dir(dir))
+		ts.Check(err)
+		for _, e := range entries {
+			if path := filepath.Join(filepath.Dir(dir), e.Name()); path != dir {
+				except = append(except, strconv.Quote(path))
+			}
+		}
+	}
+	text := "hygiene {\n  rules  = [\"secrets\", \"private-keys\"]\n  except = [" + strings.Join(except, ", ") + "]\n}\n"
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(text), 0o644))
+}
+
+// plantKey writes a file with a key of AWS, which is put together here.
+func plantKey(ts *testscript.TestScript, _ bool, args []string) {
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte("# the shop's\nAWS_KEY="+"AKIA"+"QYLPMN5HHHFPZAM2\n"), 0o600))
 }

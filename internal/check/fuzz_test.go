@@ -33,6 +33,8 @@ func FuzzDecide(f *testing.F) {
 		"shadow read\nshop:locked\n", "units systemd read\nshop.service enabled enabled\n", "running systemd\nactive\n", "machine-id read\n",
 		"entries 0 true\neee\n", "stat 0\n81a4:0:0:1\n", "content 0\nx\n@@content-end 0 read\n", "contents 0\n==> x <==\n@@contents-end 0\n", "configs 0 read\n@@config 0 x\nname\n@@config-text 0 read\n* * * * * x\n",
 		"processes read\n@@process 1\nName:\thttpd\nState:\tS\nUid:\t0\t0\n@@process-args\nhttpd\x00-p\n",
+		"hygiene private-keys\n/etc/key\n@@hygiene-end private-keys read\n", "hygiene-end ssh-host-keys denied\n",
+		"candidates\n/etc/a\x0012 100\n@@candidates-end read\n@@owned dpkg\n/x.md5sums:00  bin/x\n@@owned dpkg-times\n7 /x.md5sums\n",
 		"out 0\nHTTP/1.1 200 OK\r\n\r\nx\n@@ran 0 0\n", "covered 0 0\ny\n", "caps 0\nx\n", "xattr 0 0\nx\n@@xattr-end 0 0 read\n",
 	} {
 		f.Add([]byte("@@" + answer))

@@ -336,3 +336,65 @@ func TestDocker(t *testing.T) {
 		t.Errorf("said:\n%.1000s", said)
 	}
 }
+
+// clean is what hygiene finds nothing wrong with on imageRoot, for whoever is root.
+// /usr is this machine's, and sshd has keys of the test.
+const clean = `
+hygiene {
+  rules  = ["secrets", "credentials", "histories", "passwords", "logs"]
+  except = ["/usr"]
+}
+`
+
+// Secrets are found over any communicator, with root's eyes, and are shown by none.
+func TestHygieneOverCommunicators(t *testing.T) {
+	root := imageRoot(t)
+	connect := serveSSH(t, root)
+	mountedRoot(t, root)
+	planted := filepath.Join(root, "srv/shop.env")
+	key := "AKIA" + "QYLPMN5HHHFPZAM2"
+	for name, c := range map[string]struct {
+		comm       packersdk.Communicator
+		connection string
+		body       string
+	}{
+		"ssh as root":   {connect("root", false), "ssh", clean},
+		"ssh with sudo": {connect("shop", false), "ssh", clean + `execute_command = "sudo -n /bin/sh -s"`},
+		"chroot":        {&chroot.Communicator{Chroot: root, CmdWrapper: func(command string) (string, error) { return command, nil }}, "", clean},
+		"docker":        {&dockerComm{localComm: localComm{t: t}, root: root}, "docker", clean},
+	} {
+		t.Run(name, func(t *testing.T) {
+			said, err := checkOver(t, c.comm, c.connection, c.body)
+			if err != nil || !strings.Contains(said, "5 checks: 5 passed") {
+				t.Fatalf("error %v; said:\n%.2000s", err, said)
+			}
+			if err := os.WriteFile(planted, []byte("AWS_KEY="+key+"\n"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			defer os.Remove(planted)
+			said, err = checkOver(t, c.comm, c.connection, c.body)
+			if err == nil || !strings.Contains(said, "/srv/shop.env:1 aws-access-token") {
+				t.Errorf("error %v; said:\n%.2000s", err, said)
+			}
+			if err != nil && strings.Contains(said+err.Error(), key[4:]) {
+				t.Errorf("the secret is shown:\n%.2000s", said)
+			}
+			waived := c.body + `
+waiver {
+  check  = "hygiene:secrets:/srv/shop.env"
+  until  = "2999-01-01"
+  reason = "the test's"
+}
+`
+			if said, err = checkOver(t, c.comm, c.connection, waived); err != nil || !strings.Contains(said, "1 waived") {
+				t.Errorf("waived: error %v; said:\n%.2000s", err, said)
+			}
+		})
+	}
+	t.Run("ssh without rights", func(t *testing.T) {
+		said, err := checkOver(t, connect("shop", false), "ssh", clean)
+		if err == nil || !strings.Contains(err.Error(), "5 of 5 checks could not be decided") || !strings.Contains(said, "execute_command") {
+			t.Errorf("error %v; said:\n%.2000s", err, said)
+		}
+	})
+}
