@@ -2,6 +2,7 @@ package chroot
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"path/filepath"
@@ -36,6 +37,10 @@ func (b *bake) mountRoot(ctx context.Context) error {
 			return err
 		}
 	}
+	// What is mounted there is not this bake's to unmount, so it must not be listed.
+	if err := volume.CheckTarget(target); err != nil {
+		return err
+	}
 	if err := b.made(&b.mount, journal.Mount, target); err != nil {
 		return err
 	}
@@ -43,6 +48,11 @@ func (b *bake) mountRoot(ctx context.Context) error {
 		Device: b.device, Partition: b.config.MountPartition, Target: target, Options: b.config.MountOptions,
 		Log: b.ui.Say,
 	})
+	if errors.Is(err, volume.ErrOccupied) {
+		// Another bake was quicker.
+		err = errors.Join(err, b.journal.Gone(b.mount.entry))
+		b.mount = resource{}
+	}
 	if err != nil {
 		return err
 	}

@@ -150,9 +150,29 @@ func (m *Mounted) makeTarget(target string) error {
 	if m.Target, err = filepath.EvalSymlinks(target); err != nil {
 		return err
 	}
-	mounted, err := mountinfo.Mounted(m.Target)
+	return free(m.Target)
+}
+
+// CheckTarget returns an error that wraps [ErrOccupied] when something is mounted
+// on the folder. A missing one is fine.
+func CheckTarget(target string) error {
+	real, err := filepath.EvalSymlinks(target)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err == nil {
+		err = free(real)
+	}
+	if err != nil {
+		return fmt.Errorf("mount on %s: %w", target, err)
+	}
+	return nil
+}
+
+func free(target string) error {
+	mounted, err := mountinfo.Mounted(target)
 	if err == nil && mounted {
-		err = errors.New("something is mounted there already")
+		err = ErrOccupied
 	}
 	return err
 }

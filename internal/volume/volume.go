@@ -17,6 +17,9 @@ import (
 // was over. The error that wraps it names the processes.
 var ErrBusy = errors.New("still in use")
 
+// ErrOccupied says that something is mounted on the folder already.
+var ErrOccupied = errors.New("something is mounted there already")
+
 // MountOptions say what to mount where.
 type MountOptions struct {
 	// Device is the block device of the whole disk. A symbolic link will do.

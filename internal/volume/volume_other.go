@@ -17,6 +17,9 @@ func FindDevice(context.Context, string, string) (string, error) { return "", er
 // Mount always fails: volumes can be mounted on Linux only.
 func Mount(context.Context, MountOptions) (*Mounted, error) { return nil, errUnsupported }
 
+// CheckTarget always fails: volumes can be mounted on Linux only.
+func CheckTarget(string) error { return errUnsupported }
+
 // Unmount always fails: volumes can be mounted on Linux only.
 func (*Mounted) Unmount(context.Context) error { return errUnsupported }
 
