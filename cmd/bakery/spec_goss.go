@@ -22,6 +22,7 @@ type specFiles struct {
 	gossVars   string
 	gossInline string
 	deferBoot  bool
+	network    string
 	onVacuous  string
 }
 
@@ -33,6 +34,7 @@ func addSuiteFlags(cmd *cobra.Command) *specFiles {
 	flags.StringVar(&f.gossVars, "vars", "", "file with the variables of gossfiles, as goss takes it")
 	flags.StringVar(&f.gossInline, "vars-inline", "", "variables of gossfiles as JSON or YAML; they win over those of --vars")
 	flags.BoolVar(&f.deferBoot, "defer-boot", false, "leave what only a booted system can answer in gossfiles to a booted run")
+	flags.StringVar(&f.network, "network", "", "builder: what gossfiles ask of the network is asked of this machine's, as goss does")
 	flags.StringVar(&f.onVacuous, "on-vacuous", "fail", "what asserts nothing in gossfiles: fail or warn")
 	return f
 }
@@ -51,6 +53,8 @@ func (f *specFiles) take(cmd *cobra.Command, args []string) error {
 		return usageError{fmt.Errorf("'%s' takes suite files or --goss FILE, got none; see '%s --help'", cmd.CommandPath(), cmd.CommandPath())}
 	case f.onVacuous != "fail" && f.onVacuous != "warn":
 		return usageError{fmt.Errorf("--on-vacuous %q is not fail or warn", f.onVacuous)}
+	case f.network != "" && f.network != "builder":
+		return usageError{fmt.Errorf("--network %q is not builder", f.network)}
 	case len(f.goss) == 0 && (f.gossVars != "" || f.gossInline != "" || f.deferBoot):
 		return usageError{errors.New("--vars, --vars-inline and --defer-boot are about gossfiles; name one with --goss, or set variables of suite files with --var")}
 	}
@@ -62,7 +66,7 @@ func (f *specFiles) compile(mode check.Mode) (*check.Plan, []error) {
 	var gossfiles []goss.File
 	for _, file := range f.goss {
 		gossfiles = append(gossfiles, goss.File{Path: file, Options: goss.Options{
-			VarsFile: f.gossVars, VarsInline: f.gossInline, DeferBoot: f.deferBoot, WarnVacuous: f.onVacuous == "warn",
+			VarsFile: f.gossVars, VarsInline: f.gossInline, DeferBoot: f.deferBoot, WarnVacuous: f.onVacuous == "warn", BuilderNetwork: f.network == "builder",
 		}})
 	}
 	owners := map[string]string{}

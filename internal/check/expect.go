@@ -31,6 +31,8 @@ type Expect struct {
 	// Remedies are what to write instead of a value that cannot be decided
 	// offline, in the language of the check.
 	Remedies map[string]string
+	// BuilderNetwork has, offline, the build host's network answer.
+	BuilderNetwork bool
 	// WarnVacuous makes warnings of assertions that hold whatever the image is.
 	WarnVacuous bool
 }

@@ -13,7 +13,10 @@ func commandValues(c *compiler, b *Expect) []value {
 	if timeout > maxTimeout {
 		c.problem("timeout", "%v is more than %v", timeout, maxTimeout)
 	}
-	options := []option{reads(func(n *needs) { n.command(text, timeout) })}
+	options := []option{reads(func(n *needs) { n.commandFrom(text, timeout, b.BuilderNetwork) })}
+	if b.BuilderNetwork {
+		options = append(options, fromBuilder)
+	}
 	for _, p := range lintCommand(text, false) {
 		c.problem("", "%s", p)
 	}
@@ -31,7 +34,7 @@ func commandValues(c *compiler, b *Expect) []value {
 		return value{
 			name: name, options: options, stream: true, show: func(_ *facts, found any) string { return shown([]byte(asString(found))) },
 			read: func(f *facts) (any, verdict) {
-				r, v := f.command(text)
+				r, v := f.commandFrom(text, b.BuilderNetwork)
 				if r == nil {
 					return nil, v
 				}
@@ -43,7 +46,7 @@ func commandValues(c *compiler, b *Expect) []value {
 		{
 			name: "exit-status", options: options,
 			read: func(f *facts) (any, verdict) {
-				r, v := f.command(text)
+				r, v := f.commandFrom(text, b.BuilderNetwork)
 				if r == nil {
 					return nil, v
 				}
@@ -51,7 +54,7 @@ func commandValues(c *compiler, b *Expect) []value {
 			},
 			show: func(f *facts, found any) string {
 				actual := fmt.Sprint(found)
-				if r, _ := f.command(text); r != nil && r.exit != 0 {
+				if r, _ := f.commandFrom(text, b.BuilderNetwork); r != nil && r.exit != 0 {
 					if said := firstLines(r.stderr); said != "" {
 						actual += ", and on stderr " + said
 					}

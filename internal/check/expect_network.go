@@ -97,12 +97,13 @@ func addrValues(c *compiler, b *Expect) []value {
 	host, port, _ := net.SplitHostPort(address)
 	timeout := time.Duration(b.Options.seconds(1)) * time.Second
 	q := addrQuestion(host, port, timeout)
+	q.builder = b.BuilderNetwork
 	return []value{{
-		name: "reachable", options: []option{needsNetwork, reads(q.reads)},
+		name: "reachable", options: []option{asksNetwork(q.builder), reads(q.reads)},
 		read: func(f *facts) (any, verdict) {
 			r, v := f.answer(q, "bash, nc with -z")
 			if r == nil {
-				if raw := f.commands[q.text]; raw != nil && raw.timedOut {
+				if raw := f.results(q.builder)[q.text]; raw != nil && raw.timedOut {
 					return false, verdict{}
 				}
 				return nil, v
@@ -152,6 +153,7 @@ func dnsValues(c *compiler, b *Expect) []value {
 	if record != "" || port != "" {
 		q = recordQuestion(record, name, server, port, timeout)
 	}
+	q.builder = b.BuilderNetwork
 	answers := func(f *facts) ([]string, verdict) {
 		r, v := f.answer(q, "getent, nslookup, and dig for a server")
 		switch {
@@ -166,7 +168,7 @@ func dnsValues(c *compiler, b *Expect) []value {
 		}
 		return found, verdict{}
 	}
-	options := []option{needsNetwork, reads(q.reads)}
+	options := []option{asksNetwork(q.builder), reads(q.reads)}
 	return []value{
 		{name: "resolvable", presence: true, options: options, read: func(f *facts) (any, verdict) {
 			found, v := answers(f)
@@ -267,6 +269,7 @@ func httpValues(c *compiler, b *Expect) []value {
 		r.method = "GET"
 	}
 	q := r.question()
+	q.builder = b.BuilderNetwork
 	ask := func(f *facts, get func(r response) (any, verdict)) (found any, v verdict) {
 		v = f.ask(q, r.follow, r.timeout, func(answer response) verdict {
 			var outcome verdict
@@ -277,7 +280,7 @@ func httpValues(c *compiler, b *Expect) []value {
 	}
 	of := func(name string, stream bool, get func(r response) (any, verdict)) value {
 		v := value{
-			name: name, stream: stream, options: []option{needsNetwork, reads(q.reads)},
+			name: name, stream: stream, options: []option{asksNetwork(q.builder), reads(q.reads)},
 			read: func(f *facts) (any, verdict) { return ask(f, get) },
 		}
 		if stream {

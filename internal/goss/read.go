@@ -32,6 +32,9 @@ type Options struct {
 	DeferBoot bool
 	// WarnVacuous makes warnings of what asserts nothing.
 	WarnVacuous bool
+	// BuilderNetwork has, offline, the build host's network answer, as it answers
+	// goss in a chroot.
+	BuilderNetwork bool
 	// Retry is how long a booted run tries again what does not hold; empty is not
 	// at all.
 	Retry string
@@ -206,7 +209,8 @@ func (r *reader) resource(d *document, section string, kind kind, f field) {
 	e := &check.Expect{
 		Of: section, ID: f.key, Subject: f.key, Remedies: kind.remedies,
 		DeferBoot: r.options.DeferBoot, WarnVacuous: r.options.WarnVacuous,
-		HandOver: "requires: boot below meta of the resource (or defer_boot for the whole gossfile)",
+		BuilderNetwork: r.options.BuilderNetwork,
+		HandOver:       "requires: boot below meta of the resource (or defer_boot for the whole gossfile)",
 	}
 	if r.options.Retry != "" {
 		e.Retry = &r.options.Retry

@@ -123,6 +123,7 @@ type FlatGoss struct {
 	Env        map[string]string `mapstructure:"env" cty:"env" hcl:"env"`
 	Name       *string           `mapstructure:"name" cty:"name" hcl:"name"`
 	DeferBoot  *bool             `mapstructure:"defer_boot" cty:"defer_boot" hcl:"defer_boot"`
+	Network    *string           `mapstructure:"network" cty:"network" hcl:"network"`
 	OnVacuous  *string           `mapstructure:"on_vacuous" cty:"on_vacuous" hcl:"on_vacuous"`
 	Retry      *string           `mapstructure:"retry" cty:"retry" hcl:"retry"`
 }
@@ -146,6 +147,7 @@ func (*FlatGoss) HCL2Spec() map[string]hcldec.Spec {
 		"env":         &hcldec.AttrSpec{Name: "env", Type: cty.Map(cty.String), Required: false},
 		"name":        &hcldec.AttrSpec{Name: "name", Type: cty.String, Required: false},
 		"defer_boot":  &hcldec.AttrSpec{Name: "defer_boot", Type: cty.Bool, Required: false},
+		"network":     &hcldec.AttrSpec{Name: "network", Type: cty.String, Required: false},
 		"on_vacuous":  &hcldec.AttrSpec{Name: "on_vacuous", Type: cty.String, Required: false},
 		"retry":       &hcldec.AttrSpec{Name: "retry", Type: cty.String, Required: false},
 	}

@@ -33,6 +33,10 @@ type Goss struct {
 	// while the image is mounted. One resource is left to it by
 	// `meta: {requires: boot}` in the gossfile.
 	DeferBoot bool `mapstructure:"defer_boot"`
+	// `builder`: offline, commands and checks of the network have the build host's,
+	// as they have with goss. What it answers may not be what an instance gets.
+	// Without it, commands have none, and `addr`, `dns` and `http` are errors.
+	Network string `mapstructure:"network"`
 	// `fail`, the default, or `warn`: what asserts nothing, such as `stdout: []`,
 	// is reported and goes on asserting nothing.
 	OnVacuous string `mapstructure:"on_vacuous"`
@@ -50,13 +54,16 @@ func (c *Config) readGoss(problem func(error)) (partial bool) {
 		default:
 			problem(fmt.Errorf("goss: on_vacuous: %q is not fail or warn", g.OnVacuous))
 		}
+		if network := known(g.Network); network != "" && network != "builder" {
+			problem(fmt.Errorf(`goss: network: %q is no network; write "builder", or leave it out`, network))
+		}
 		if g.unknown() {
 			partial = true
 			continue
 		}
 		files = append(files, goss.File{Path: g.File, Options: goss.Options{
 			Name: g.Name, VarsFile: g.VarsFile, VarsInline: g.VarsInline, Vars: g.Vars, Env: g.Env,
-			DeferBoot: g.DeferBoot, WarnVacuous: g.OnVacuous == "warn", Retry: g.Retry,
+			DeferBoot: g.DeferBoot, WarnVacuous: g.OnVacuous == "warn", BuilderNetwork: g.Network == "builder", Retry: g.Retry,
 		}})
 	}
 	suites, errs := goss.ReadAll(files, c.owners)
@@ -70,7 +77,7 @@ func (c *Config) readGoss(problem func(error)) (partial bool) {
 // unknown tells whether a value is not known yet: what a template makes of it
 // cannot be known then.
 func (g Goss) unknown() bool {
-	texts := []string{g.File, g.VarsFile, g.VarsInline, g.Name, g.OnVacuous, g.Retry}
+	texts := []string{g.File, g.VarsFile, g.VarsInline, g.Name, g.OnVacuous, g.Retry, g.Network}
 	for _, m := range []map[string]string{g.Vars, g.Env} {
 		texts = slices.Concat(texts, slices.Collect(maps.Keys(m)), slices.Collect(maps.Values(m)))
 	}

@@ -83,7 +83,8 @@ goss {
 		`goss {
   file       = "none.yaml"
   on_vacuous = "perhaps"
-}`: {`goss: on_vacuous: "perhaps" is not fail or warn`, "goss: read gossfile: open none.yaml"},
+  network    = "mine"
+}`: {`goss: network: "mine" is no network; write "builder"`, `goss: on_vacuous: "perhaps" is not fail or warn`, "goss: read gossfile: open none.yaml"},
 		`goss {
   file = "goss.yaml"
   vars = { attribute = "size" }
