@@ -69,46 +69,55 @@ content() {
 # contents SALT LIMIT SMALL IDS PATH... is content for several files. One process
 # prints the small ones, each below a head with its path: that has a salt of dots
 # and slashes in front, so that no file can hold such a head. A size of 0 says
-# nothing: files of the kernel have it too.
+# nothing: files of the kernel have it too. Paths stay arguments, and words names
+# them: a list that is copied for each of its members takes long.
 contents() {
 	salt=$1
 	limit=$2
 	small=$3
+	ids=$4
+	shift 4
+	i=0
 	left=
-	for id in $4; do
-		f=$5
-		shift
+	words=
+	for id in $ids; do
+		i=$((i + 1))
+		eval "f=\${$i}"
 		if [ -f "$f" ] && [ -r "$f" ]; then
-			set -- "$@" "$f"
-			left="$left $id"
+			left="$left $id:$i"
+			words="$words \"\${$i}\""
 		else
 			content "$id" "$limit" "$f"
 		fi
 	done
-	shift 4
-	sizes=$(stat -L -c %s "$@" 2>/dev/null)
+	[ -n "$left" ] || return
+	sizes=$(eval "stat -L -c %s $words" 2>/dev/null)
 	few=
+	some=
+	words=
 	for id in $left; do
 		size=${sizes%%[!0-9]*}
 		sizes=${sizes#*[!0-9]}
-		f=$1
-		shift
+		i=${id#*:}
 		if [ "${size:-0}" -gt 0 ] && [ "$size" -le "$small" ]; then
-			set -- "$@" "$salt$f"
-			few="$few $id"
+			few="$few ${id%:*}"
+			some="$some $id"
+			words="$words \"\$salt\${$i}\""
 		else
-			content "$id" "$limit" "$f"
+			eval "f=\${$i}"
+			content "${id%:*}" "$limit" "$f"
 		fi
 	done
-	[ $# -gt 0 ] || return
+	[ -n "$few" ] || return
 	frame contents $few
-	if head -v -c "$((small + 1))" "$@" 2>/dev/null; then
+	if eval "head -v -c $((small + 1)) $words" 2>/dev/null; then
 		frame contents-end $few
 		return
 	fi
-	for id in $few; do
-		content "$id" "$limit" "$1"
-		shift
+	for id in $some; do
+		i=${id#*:}
+		eval "f=\${$i}"
+		content "${id%:*}" "$limit" "$f"
 	done
 }
 
