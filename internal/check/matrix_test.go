@@ -80,7 +80,7 @@ var matrix = map[string]row{
 		open:  `selinux { configured = "disabled" }`,
 	},
 	"hygiene": {
-		holds: `hygiene { rules = ["ssh-host-keys", "credentials", "logs", "provisioners"] }`,
+		holds: "hygiene {\n rules = [\"secrets\", \"ssh-host-keys\", \"credentials\", \"logs\", \"provisioners\"]\n except = [\"/usr\"]\n}",
 		fails: "hygiene {\n rules = [\"private-keys\", \"machine-id\"]\n except = [\"/usr\"]\n}",
 		open:  "hygiene {\n rules = [\"private-keys\", \"secrets\", \"ssh-host-keys\", \"credentials\", \"passwords\"]\n except = [\"/usr\"]\n}",
 	},
