@@ -106,6 +106,8 @@ func TestCredentials(t *testing.T) {
 			call{"ENV us-east-1", ""}},
 		"keys win over the environment": {Config{AccessKey: "KEY", SecretKey: "s"},
 			map[string]string{"AWS_ACCESS_KEY_ID": "ENV", "AWS_SECRET_ACCESS_KEY": "s"}, call{"KEY us-east-1", ""}},
+		"a profile wins over the environment": {Config{Profile: "team"},
+			map[string]string{"AWS_ACCESS_KEY_ID": "ENV", "AWS_SECRET_ACCESS_KEY": "s"}, call{"TEAM us-east-1", "team-token"}},
 		"a role": {Config{AccessKey: "KEY", SecretKey: "s", AssumeRole: AssumeRole{RoleARN: "arn:aws:iam::111122223333:role/baker"}},
 			nil, call{"ASSUMED us-east-1", "role-token"}},
 		"a profile with a second factor": {Config{Profile: "mfa", MFACode: "123456"}, nil, call{"ASSUMED us-east-1", "role-token"}},
