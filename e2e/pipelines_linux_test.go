@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -164,4 +165,40 @@ func TestJenkinsfile(t *testing.T) {
 	if diff := cmp.Diff(want, sections); diff != "" {
 		t.Errorf("sections (-want +got):\n%s", diff)
 	}
+}
+
+// TestAminateReadsPackages holds what aminate.sh takes from packages of both
+// kinds. Instead of packer there is a program that shows its arguments.
+func TestAminateReadsPackages(t *testing.T) {
+	bin, dir := t.TempDir(), t.TempDir()
+	if err := os.WriteFile(filepath.Join(bin, "packer"), []byte("#!/bin/sh\necho \"$@\"\n"), 0o755); err != nil { //nolint:gosec // a program
+		t.Fatal(err)
+	}
+	deb := filepath.Join(dir, "shop.deb")
+	output(t, filepath.Join(exampleDir(t, "application"), "build-deb.sh"), "1.4.2", deb)
+	spec := filepath.Join(dir, "shop.spec")
+	if err := os.WriteFile(spec, []byte("Name: shop\nVersion: 1.4.2\nRelease: 3.el9\nSummary: a shop\nLicense: MPL\nBuildArch: noarch\n%description\nA shop.\n%files\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	output(t, "rpmbuild", "-bb", "--quiet", "--define", "_topdir "+dir, "--define", "_dbpath "+filepath.Join(dir, "db"), spec)
+	for path, version := range map[string]string{deb: "1.4.2", filepath.Join(dir, "RPMS/noarch/shop-1.4.2-3.el9.noarch.rpm"): "1.4.2-3.el9"} {
+		got := output(t, "env", "PATH="+bin+":"+os.Getenv("PATH"), filepath.Join(exampleDir(t, "aminate"), "aminate.sh"), path, "-var", "base=el9")
+		want := "build -var package=" + path + " -var application=shop -var version=" + version + " -var base=el9 " + exampleDir(t, "aminate") + "\n"
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("arguments of packer (-want +got):\n%s", diff)
+		}
+	}
+}
+
+// output runs a program of the host and returns what it writes.
+func output(t *testing.T, name string, args ...string) string {
+	t.Helper()
+	if _, err := exec.LookPath(name); err != nil {
+		t.Skipf("needs %s: %v", name, err)
+	}
+	out, err := exec.CommandContext(t.Context(), name, args...).CombinedOutput()
+	if err != nil {
+		t.Fatalf("%s %q: %v\n%s", name, args, err, out)
+	}
+	return string(out)
 }
