@@ -3,9 +3,9 @@ package main
 import (
 	"bytes"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -62,15 +62,13 @@ func serve(ctx context.Context, w *world) (*server, error) {
 		return nil, err
 	}
 	s := &server{port: port, key: filepath.Join(dir, "key")}
-	// A curve that Serverspec's client knows without further gems.
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	// RSA in its oldest form: what Serverspec's client can sign with without
+	// further gems, also where its OpenSSL is newer than it.
+	key, err := rsa.GenerateKey(rand.Reader, 3072)
 	if err != nil {
 		return nil, fmt.Errorf("make a key: %w", err)
 	}
-	private, err := ssh.MarshalPrivateKey(key, "")
-	if err != nil {
-		return nil, fmt.Errorf("make a key: %w", err)
-	}
+	private := &pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(key)}
 	public, err := ssh.NewPublicKey(key.Public())
 	if err != nil {
 		return nil, fmt.Errorf("make a key: %w", err)

@@ -149,5 +149,5 @@ func (o outcome) expect(passed, failed int) error {
 	if o.passed == passed && o.failed == failed && o.good == (failed == 0) {
 		return nil
 	}
-	return fmt.Errorf("%d checks passed and %d failed, not %d and %d (its exit status says good: %v):\n%s", o.passed, o.failed, passed, failed, o.good, o.said)
+	return fmt.Errorf("%d checks passed and %d failed, not %d and %d (its exit status says good: %v):\n%.4000s", o.passed, o.failed, passed, failed, o.good, o.said)
 }
