@@ -130,3 +130,12 @@ func parseDeferred(file string, data []byte) (Suite, error) {
 	}
 	return suite, nil
 }
+
+// decodeAttributes fills a block from the values of its attributes.
+func decodeAttributes(values map[string]any, target any) error {
+	decoder, err := mapstructure.NewDecoder(&mapstructure.DecoderConfig{Result: target, ErrorUnused: true})
+	if err != nil {
+		return err
+	}
+	return decoder.Decode(values)
+}

@@ -10,7 +10,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/go-viper/mapstructure/v2"
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hcldec"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
@@ -182,7 +181,7 @@ func decodeBlock(block *hclsyntax.Block, body hcl.Body, spec map[string]hcldec.S
 	if len(errs) == 0 {
 		values, unknown := attributes(value)
 		open = unknown
-		if err := decodeAttributes(values, target); err != nil {
+		if err := fill(values, target); err != nil {
 			errs = append(errs, fmt.Errorf("%s: %s: %w", source, block.Type, err))
 		}
 	}
@@ -211,15 +210,6 @@ func used(spec map[string]hcldec.Spec, block *hclsyntax.Block) hcldec.ObjectSpec
 		}
 	}
 	return part
-}
-
-// decodeAttributes fills a block from the values of its attributes.
-func decodeAttributes(values map[string]any, target any) error {
-	decoder, err := mapstructure.NewDecoder(&mapstructure.DecoderConfig{Result: target, ErrorUnused: true})
-	if err != nil {
-		return err
-	}
-	return decoder.Decode(values)
 }
 
 // attributes returns the attributes of a decoded block that are set. Their types
