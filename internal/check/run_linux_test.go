@@ -190,15 +190,15 @@ command "yes | head -c 3000000" {
   exit_status         = 0
   stdout_not_contains = ["n"]
 }
-command "sleep 300" {
+command "sleep 79300" {
   exit_status = 0
   timeout     = "1s"
 }
-command "echo begun; sleep 301 & sleep 302" {
+command "echo begun; sleep 79301 & sleep 79302" {
   stdout  = "begun"
   timeout = "1s"
 }
-command "(sleep 303; echo late) & echo started" { stdout = "started" }
+command "(sleep 79303; echo late) & echo started" { stdout = "started" }
 command "cat" { stdout = "" }
 command "echo after" { stdout = "after" }
 `)
@@ -214,19 +214,19 @@ command "echo after" { stdout = "after" }
 			"command:seq 1 40000:stdout_matches":                     Passed,
 			"command:yes | head -c 3000000:exit_status":              Passed,
 			"command:yes | head -c 3000000:stdout_not_contains":      Errored,
-			"command:sleep 300:exit_status":                          Errored,
-			"command:echo begun; sleep 301 & sleep 302:stdout":       Errored,
-			"command:(sleep 303; echo late) & echo started:stdout":   Passed,
+			"command:sleep 79300:exit_status":                        Errored,
+			"command:echo begun; sleep 79301 & sleep 79302:stdout":   Errored,
+			"command:(sleep 79303; echo late) & echo started:stdout": Passed,
 			"command:cat:stdout":                                     Passed,
 			"command:echo after:stdout":                              Passed,
 		})
 		if took := time.Since(begin); took > time.Minute {
 			t.Errorf("took %v: commands that were to be killed were waited for", took)
 		}
-		if r := results["command:sleep 300:exit_status"]; r.Took < time.Second || !strings.Contains(r.Message(), "did not end within 1s") {
+		if r := results["command:sleep 79300:exit_status"]; r.Took < time.Second || !strings.Contains(r.Message(), "did not end within 1s") {
 			t.Errorf("the command that was killed: %s after %v", r.Message(), r.Took)
 		}
-		if left := processes(t, "sleep\x0030"); len(left) > 0 {
+		if left := processes(t, "sleep\x007930"); len(left) > 0 {
 			t.Errorf("commands still run: %v", left)
 		}
 		if os.Geteuid() == 0 && len(report.Warnings) > 0 {
@@ -235,8 +235,18 @@ command "echo after" { stdout = "after" }
 	})
 }
 
-// processes returns the ids of the processes whose command line starts so.
+// processes returns the files of the processes whose command line starts so, once
+// those that were killed have had time to die.
 func processes(t *testing.T, prefix string) []string {
+	t.Helper()
+	found := alive(t, prefix)
+	for end := time.Now().Add(10 * time.Second); len(found) > 0 && time.Now().Before(end); found = alive(t, prefix) {
+		time.Sleep(10 * time.Millisecond)
+	}
+	return found
+}
+
+func alive(t *testing.T, prefix string) []string {
 	t.Helper()
 	files, err := filepath.Glob("/proc/[0-9]*/cmdline")
 	if err != nil {
@@ -372,11 +382,11 @@ func TestCancelStopsTheRun(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 	defer cancel()
 	begin := time.Now()
-	_, err := Run(ctx, mustCompile(t, Auto, `command "sleep 304" { exit_status = 0 }`), Target{Shell: local{argv: []string{"sh", "-s"}}, Mounted: true})
+	_, err := Run(ctx, mustCompile(t, Auto, `command "sleep 79304" { exit_status = 0 }`), Target{Shell: local{argv: []string{"sh", "-s"}}, Mounted: true})
 	if err == nil || time.Since(begin) > 30*time.Second {
 		t.Errorf("error %v after %v", err, time.Since(begin))
 	}
-	if left := processes(t, "sleep\x00304"); len(left) > 0 {
+	if left := processes(t, "sleep\x0079304"); len(left) > 0 {
 		t.Errorf("commands still run: %v", left)
 	}
 }
