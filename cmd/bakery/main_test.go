@@ -23,7 +23,7 @@ func TestMain(m *testing.M) {
 // TestScripts runs the command lines in testdata. Scripts have two commands of
 // their own: "stock" fills the registry, "import" puts an image with the id in
 // $AMI into the local cloud, "status" wants a command's exit status, "mkroot"
-// makes a root file system, "heresuite" writes a suite about the script's folder,
+// makes a root file system, "heresuite" writes a suite about a folder of this machine,
 // "plantkey" a file with a secret, "json" wants a command to succeed and to write one
 // JSON document and nothing else.
 func TestScripts(t *testing.T) {

@@ -44,11 +44,16 @@ func makeRoot(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(os.WriteFile(filepath.Join(root, "etc/group"), []byte("root:x:0:\nbaker:x:1234:\n"), 0o644))
 }
 
-// writeHereSuite writes a suite that looks for secrets on this machine, in the
-// folder of the script alone.
+// writeHereSuite makes a folder, which becomes the script's $HERE, and writes a
+// suite that looks for secrets on this machine, in that folder alone. It is not in
+// /tmp, where tests that run at the same time put what looks like secrets.
 func writeHereSuite(ts *testscript.TestScript, _ bool, args []string) {
+	here, err := os.MkdirTemp("/var/tmp", "bakery-here-")
+	ts.Check(err)
+	ts.Defer(func() { ts.Check(os.RemoveAll(here)) })
+	ts.Setenv("HERE", here)
 	var except []string
-	for dir := ts.MkAbs("."); dir != "/"; dir = filepath.Dir(dir) {
+	for dir := here; dir != "/"; dir = filepath.Dir(dir) {
 		entries, err := os.ReadDir(filepath.Dir(dir))
 		ts.Check(err)
 		for _, e := range entries {

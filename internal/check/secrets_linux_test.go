@@ -1,10 +1,13 @@
 package check
 
 import (
+	"bytes"
+	"context"
 	"crypto/md5"
 	"crypto/sha1"
 	"encoding/base64"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -105,6 +108,67 @@ func TestSecrets(t *testing.T) {
 				t.Errorf("%s: %s, want waived as a whole", r.Outcome, r.Actual)
 			}
 		})
+	}
+}
+
+// meddling does something to the image before each search of files.
+type meddling struct {
+	Shell
+	before func(search int)
+	search int
+}
+
+func (m *meddling) RunScript(ctx context.Context, script io.Reader, stdout, stderr io.Writer) (int, error) {
+	text, err := io.ReadAll(script)
+	if err != nil {
+		return 0, err
+	}
+	if strings.Contains(string(text), "pile() {") {
+		m.search++
+		m.before(m.search)
+	}
+	return m.Shell.RunScript(ctx, bytes.NewReader(text), stdout, stderr)
+}
+
+// Files that were read beside one that came or went are read again, and one that
+// is gone for good is told.
+func TestSecretsOfFilesThatChange(t *testing.T) {
+	root := newFamilyRoot(t, "alpine")
+	for _, name := range []string{"a", "b", "c"} {
+		root.write(t, "srv/"+name, sampleText, 0o600)
+	}
+	decide := func(before func(search int)) Result {
+		t.Helper()
+		shell := &meddling{Shell: root.offline(0), before: before}
+		results, _ := runText(t, Target{Shell: shell, Mounted: true}, secretsSuite)
+		if shell.search != 2 {
+			t.Errorf("%d searches, want another one of the files by themselves", shell.search)
+		}
+		return results["hygiene:secrets:clean"]
+	}
+	hidden := root.in("srv/.b")
+	r := decide(func(search int) {
+		from, to := root.in("srv/b"), hidden
+		if search == 2 {
+			from, to = to, from
+		}
+		if err := os.Rename(from, to); err != nil {
+			t.Error(err)
+		}
+	})
+	if r.Outcome != Failed || strings.Count(r.Actual, "aws-access-token") != 3 {
+		t.Errorf("%s: %s, want three findings", r.Outcome, r.Actual)
+	}
+	for _, name := range []string{"a", "c"} {
+		root.write(t, "srv/"+name, "nothing\n", 0o600)
+	}
+	r = decide(func(int) {
+		if err := os.RemoveAll(root.in("srv/b")); err != nil {
+			t.Error(err)
+		}
+	})
+	if r.Outcome != Errored || !strings.Contains(r.Actual, "/srv/b") {
+		t.Errorf("%s: %s, want an error about the file that is gone", r.Outcome, r.Message())
 	}
 }
 

@@ -143,7 +143,7 @@ func (f *facts) searchPortion(ctx context.Context, t Target, scanner *secrets.Sc
 	contents := unpile(frames, piles)
 	var again []candidate
 	found := make([][]secretIn, len(files))
-	group, ctx := errgroup.WithContext(ctx)
+	group, scanning := errgroup.WithContext(ctx)
 	group.SetLimit(searchers)
 	for i, c := range files {
 		content, ok := contents[c.path]
@@ -160,10 +160,10 @@ func (f *facts) searchPortion(ctx context.Context, t Target, scanner *secrets.Sc
 			continue
 		}
 		group.Go(func() error {
-			for _, secret := range scanner.Scan(ctx, c.path, content) {
+			for _, secret := range scanner.Scan(scanning, c.path, content) {
 				found[i] = append(found[i], secretIn{c.path, secret})
 			}
-			return ctx.Err()
+			return scanning.Err()
 		})
 	}
 	if err := group.Wait(); err != nil {
