@@ -145,8 +145,9 @@ func (s *Sandbox) launch() error {
 	defer stderr.Close()
 	s.supervisor, err = os.StartProcess("/proc/self/exe", []string{supervisorName}, &os.ProcAttr{
 		Files: []*os.File{null, null, stderr, theirs},
-		Env:   []string{"GOTRACEBACK=single"},
-		Dir:   "/",
+		// Garbage is not collected while it starts, which everybody waits for.
+		Env: []string{"GOTRACEBACK=single", "GOGC=off"},
+		Dir: "/",
 		Sys: &unix.SysProcAttr{
 			Cloneflags: unix.CLONE_NEWPID | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS,
 			// Out of the terminal's reach: Ctrl-C is for this process to handle.

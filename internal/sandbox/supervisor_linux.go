@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"sync"
@@ -50,6 +51,7 @@ type supervisor struct {
 
 // supervise serves requests until the socket closes.
 func supervise() error {
+	debug.SetGCPercent(100) // the default, which its environment has turned off
 	if err := keepFiles(); err != nil {
 		return err
 	}
