@@ -176,6 +176,11 @@ func decodeBlock(block *hclsyntax.Block, body hcl.Body, spec map[string]hcldec.S
 	value, diags := hcldec.Decode(body, used(spec, block), scope.context())
 	if diags.HasErrors() {
 		value, diags = hcldec.Decode(body, hcldec.ObjectSpec(spec), scope.context())
+		for _, d := range diags {
+			if d.Summary == "Unsupported argument" && !strings.Contains(d.Detail, "Did you mean") {
+				d.Detail += fmt.Sprintf(" %s takes %s.", block.Type, strings.Join(slices.Sorted(maps.Keys(spec)), ", "))
+			}
+		}
 	}
 	errs = diagErrors(diags)
 	if len(errs) == 0 {
@@ -265,9 +270,16 @@ func ctyText(v cty.Value) string {
 	return v.AsString()
 }
 
+// diagErrors are the mistakes that diags tell of, in the order of their lines.
 func diagErrors(diags hcl.Diagnostics) []error {
 	var errs []error
-	for _, d := range diags {
+	line := func(d *hcl.Diagnostic) int {
+		if d.Subject == nil {
+			return 0
+		}
+		return d.Subject.Start.Line
+	}
+	for _, d := range slices.SortedStableFunc(slices.Values(diags), func(a, b *hcl.Diagnostic) int { return line(a) - line(b) }) {
 		if d.Severity != hcl.DiagError {
 			continue
 		}
