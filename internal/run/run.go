@@ -19,9 +19,10 @@ import (
 // end is where the cause is.
 const stderrLimit = 2048
 
-// killGrace is how long a cancelled command has to close its output after it
-// was killed; a grandchild that left the process group may hold it open.
-const killGrace = 2 * time.Second
+// outputGrace is how long output is still read after a command has ended or was
+// killed, when a process that it left behind holds the pipe open. The kernel itself
+// may do so for a while: what this program is just forking has all its files.
+const outputGrace = 3 * time.Second
 
 // Command is one command of the host. The zero value of each optional field is
 // what os/exec makes of it.
@@ -60,8 +61,9 @@ func ExitCode(err error) int {
 	return -1
 }
 
-// Run runs c and waits for it. When ctx ends first, the process group of the
-// command is killed and the error wraps the context's cause.
+// Run runs c and waits for it, but not for what it leaves behind in the
+// background. When ctx ends first, the process group of the command is killed and
+// the error wraps the context's cause.
 func (c Command) Run(ctx context.Context) error {
 	if len(c.Argv) == 0 {
 		return errors.New("run: no command given")
@@ -75,16 +77,18 @@ func (c Command) Run(ctx context.Context) error {
 		cmd.Stderr = io.MultiWriter(c.Stderr, tail)
 	}
 	ownGroup(cmd)
-	cmd.WaitDelay = killGrace
+	cmd.WaitDelay = outputGrace
 
 	begin := time.Now()
 	err := cmd.Run()
 	log.Printf("[DEBUG] run: %s: %v in %v", Quote(c.Argv), err, time.Since(begin).Round(time.Millisecond))
-	if err == nil {
+	switch {
+	case err == nil:
 		return nil
-	}
-	if ctx.Err() != nil {
+	case ctx.Err() != nil:
 		err = context.Cause(ctx)
+	case errors.Is(err, exec.ErrWaitDelay):
+		return nil // it has succeeded, and all that it wrote was read meanwhile
 	}
 	return &Error{Argv: c.Argv, Stderr: strings.TrimSpace(tail.String()), Err: err}
 }

@@ -4,7 +4,10 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"os"
 	"os/exec"
+	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -58,6 +61,35 @@ func TestCancelKillsGrandchildren(t *testing.T) {
 	}
 	if took := time.Since(begin); took > 30*time.Second {
 		t.Errorf("cancelling took %v: the grandchild was waited for", took)
+	}
+}
+
+// A command that leaves something behind, which holds its output open, has done
+// what it was to do.
+func TestBackgroundIsNotWaitedFor(t *testing.T) {
+	pid := filepath.Join(t.TempDir(), "pid")
+	t.Cleanup(func() {
+		text, err := os.ReadFile(pid)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		id, err := strconv.Atoi(strings.TrimSpace(string(text)))
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		if left, err := os.FindProcess(id); err != nil || left.Kill() != nil {
+			t.Errorf("process %d, which was left behind, is gone: %v", id, err)
+		}
+	})
+	begin := time.Now()
+	out, err := Output(t.Context(), "sh", "-c", "echo said; sleep 79500 & echo $! >"+pid)
+	if err != nil || string(out) != "said\n" {
+		t.Errorf("said %q, %v", out, err)
+	}
+	if took := time.Since(begin); took > time.Minute {
+		t.Errorf("what was left behind was waited for, for %v", took)
 	}
 }
 
