@@ -140,7 +140,7 @@ func TestRefused(t *testing.T) {
 		"two labels":        {text: `file "/a" "/b" {}`, want: []string{`file has 2 labels`}},
 		"unknown kind":      {text: `flie "/a" {}`, want: []string{`test.spec.hcl:1: there is no kind of check called flie; there are addr, command, config, cron, `}},
 		"unknown attribute": {text: "file \"/a\" {\n  contain = [\"x\"]\n}", want: []string{`test.spec.hcl:2: Unsupported argument: An argument named "contain" is not expected here. Did you mean "contains"?`}},
-		"unlike any":        {text: "package \"a\" {\n  hash = \"x\"\n}", want: []string{`test.spec.hcl:2: Unsupported argument: An argument named "hash" is not expected here. package takes `, `installed, `, `version`}},
+		"unlike any":        {text: "package \"a\" {\n  hash = \"x\"\n}", want: []string{`test.spec.hcl:2: Unsupported argument: An argument named "hash" is not expected here. package takes held, installed, name, names, `}},
 		"variable":          {text: `file "/a" { owner = var.owner }`, want: []string{`test.spec.hcl:1: Unsupported attribute`}},
 		"attribute on top":  {text: `mode = "offline"`, want: []string{`test.spec.hcl:1: mode = … is an attribute`}},
 		"nothing":           {text: "# nothing\n", want: []string{`test.spec.hcl: no checks in it`}},
