@@ -25,15 +25,13 @@ func TestValidate(t *testing.T) {
 				ami_title   = "shop"`,
 			want: []string{"ami_title"},
 		},
-		"two ways of naming the source": {
+		"images of anybody": {
 			source: `
-				source_ami = "ami-0123456789abcdef0"
-				ami_name   = "shop"
+				ami_name = "shop"
 				source_ami_filter {
-				  owners  = ["self"]
 				  filters = { name = "x" }
 				}`,
-			want: []string{"source_ami and source_ami_filter are 2 ways of naming the source"},
+			want: []string{"source_ami_filter has no owners; name accounts whose images you trust"},
 		},
 		"bad region": {
 			source: `
