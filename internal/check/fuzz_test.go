@@ -39,22 +39,27 @@ func FuzzDecide(f *testing.F) {
 	} {
 		f.Add([]byte("@@" + answer))
 	}
-	f.Fuzz(func(t *testing.T, stream []byte) {
-		r := newFrameReader(testNonce)
-		if _, err := r.Write(bytes.ReplaceAll(stream, []byte("@@"), []byte("\n"+testNonce+" "))); err != nil {
-			t.Fatal(err)
+	f.Fuzz(func(t *testing.T, stream []byte) { decideAnswer(t, plan, n, s, stream) })
+}
+
+// decideAnswer takes what an image answers to a script, in which @@ begins a frame,
+// and wants a verdict of every assertion of the first suite.
+func decideAnswer(t *testing.T, plan *Plan, n *needs, s *script, answer []byte) {
+	t.Helper()
+	r := newFrameReader(testNonce)
+	if _, err := r.Write(bytes.ReplaceAll(answer, []byte("@@"), []byte("\n"+testNonce+" "))); err != nil {
+		t.Fatal(err)
+	}
+	facts := newFacts(Booted)
+	for _, fr := range r.close() {
+		facts.take(fr, n, s.batches)
+	}
+	facts.uncover(n)
+	for _, a := range plan.Suites[0].Assertions {
+		if v := a.decide(facts); v.outcome != Passed && v.outcome != Failed && v.outcome != Errored {
+			t.Errorf("%s: outcome %q", a.ID(), v.outcome)
 		}
-		facts := newFacts(Booted)
-		for _, fr := range r.close() {
-			facts.take(fr, n, s.batches)
-		}
-		facts.uncover(n)
-		for _, a := range plan.Suites[0].Assertions {
-			if v := a.decide(facts); v.outcome != Passed && v.outcome != Failed && v.outcome != Errored {
-				t.Errorf("%s: outcome %q", a.ID(), v.outcome)
-			}
-		}
-	})
+	}
 }
 
 func FuzzLearned(f *testing.F) {

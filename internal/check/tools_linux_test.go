@@ -29,15 +29,5 @@ kernel_module "none" { loaded = false }
 // runBooted runs the text of a suite where the system is said to be booted.
 func runBooted(t *testing.T, shell Shell, text string) (map[string]Result, *Report) {
 	t.Helper()
-	report, err := Run(t.Context(), mustCompile(t, Auto, text), Target{Shell: shell, Mode: Booted})
-	if err != nil {
-		t.Fatal(err)
-	}
-	results := map[string]Result{}
-	for _, s := range report.Suites {
-		for _, r := range s.Results {
-			results[r.ID()] = r
-		}
-	}
-	return results, report
+	return runText(t, Target{Shell: shell, Mode: Booted}, text)
 }

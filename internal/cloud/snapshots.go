@@ -58,14 +58,11 @@ func (c *Client) CreateSnapshot(ctx context.Context, volume, description string,
 
 // Snapshot returns a snapshot by its id, or ErrNotFound.
 func (c *Client) Snapshot(ctx context.Context, id string) (Snapshot, error) {
-	out, err := c.ec2.DescribeSnapshots(ctx, &ec2.DescribeSnapshotsInput{SnapshotIds: []string{id}})
+	snap, err := c.snapshotAt(ctx, nil, id)
 	if err != nil {
-		return Snapshot{}, apiError("DescribeSnapshots", id, err)
+		return Snapshot{}, err
 	}
-	if len(out.Snapshots) == 0 {
-		return Snapshot{}, fmt.Errorf("snapshot %s: %w", id, ErrNotFound)
-	}
-	return snapshotFrom(out.Snapshots[0]), nil
+	return snapshotFrom(snap), nil
 }
 
 // SnapshotsWithTag returns the account's snapshots that carry a tag.

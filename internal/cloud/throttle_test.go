@@ -100,7 +100,7 @@ func TestThrottledAttemptsDoNotCount(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				_, err = c.volume(t.Context(), "vol-0123456789abcdef0")
+				_, err = c.volumeAt(t.Context(), nil, "vol-0123456789abcdef0")
 				if err == nil || strings.Contains(err.Error(), "\n") {
 					t.Errorf("error = %v, want one in one line", err)
 				}

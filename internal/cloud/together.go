@@ -49,7 +49,8 @@ func (c *Client) desk(ctx context.Context, kind string) *together.Desk {
 	return c.cfg.Desk.At(hex.EncodeToString(sum[:8])).At(kind)
 }
 
-// volumeAt is volume, asked for together with others.
+// volumeAt returns a volume, or ErrNotFound. It is asked for together with others
+// at the desk; without one alone.
 func (c *Client) volumeAt(ctx context.Context, desk *together.Desk, id string) (types.Volume, error) {
 	return at(ctx, desk, id, "volume", func(ctx context.Context, ids []string) (map[string]types.Volume, error) {
 		in := &ec2.DescribeVolumesInput{VolumeIds: ids}

@@ -92,7 +92,7 @@ func (c *Client) AttachVolume(ctx context.Context, id, instance, device string) 
 	}
 	// A call that was repeated after a lost answer finds its own attachment.
 	if errors.Is(err, ErrInUse) {
-		if vol, lookErr := c.volume(ctx, id); lookErr == nil {
+		if vol, lookErr := c.volumeAt(ctx, nil, id); lookErr == nil {
 			for _, at := range vol.Attachments {
 				if aws.ToString(at.InstanceId) == instance && aws.ToString(at.Device) == device {
 					return nil
@@ -196,17 +196,6 @@ func (c *Client) VolumesWithTag(ctx context.Context, key, value string) ([]strin
 		}
 	}
 	return ids, nil
-}
-
-func (c *Client) volume(ctx context.Context, id string) (types.Volume, error) {
-	out, err := c.ec2.DescribeVolumes(ctx, &ec2.DescribeVolumesInput{VolumeIds: []string{id}})
-	if err != nil {
-		return types.Volume{}, apiError("DescribeVolumes", id, err)
-	}
-	if len(out.Volumes) == 0 {
-		return types.Volume{}, fmt.Errorf("volume %s: %w", id, ErrNotFound)
-	}
-	return out.Volumes[0], nil
 }
 
 // optional returns nil for the zero value: EC2 takes an absent parameter as

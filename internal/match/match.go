@@ -163,54 +163,54 @@ func Text(value any) string {
 
 // Portable makes a value that survives JSON: a floating-point number stays one.
 func Portable(value any) any {
-	switch v := value.(type) {
-	case float64:
-		digits := strconv.FormatFloat(v, 'g', -1, 64)
+	return eachLeaf(value, func(leaf any) any {
+		f, ok := leaf.(float64)
+		if !ok {
+			return leaf
+		}
+		digits := strconv.FormatFloat(f, 'g', -1, 64)
 		if !strings.ContainsAny(digits, ".eE") {
 			digits += ".0"
 		}
 		return json.Number(digits)
-	case []any:
-		list := make([]any, len(v))
-		for i, e := range v {
-			list[i] = Portable(e)
-		}
-		return list
-	case map[string]any:
-		values := make(map[string]any, len(v))
-		for k, e := range v {
-			values[k] = Portable(e)
-		}
-		return values
-	}
-	return value
+	})
 }
 
 // FromPortable is the inverse of [Portable], for JSON that was decoded with
 // numbers as they are written.
 func FromPortable(value any) any {
-	switch v := value.(type) {
-	case json.Number:
-		if n, err := strconv.Atoi(v.String()); err == nil {
+	return eachLeaf(value, func(leaf any) any {
+		number, ok := leaf.(json.Number)
+		if !ok {
+			return leaf
+		}
+		if n, err := strconv.Atoi(number.String()); err == nil {
 			return n
 		}
-		f, err := v.Float64()
+		f, err := number.Float64()
 		if err != nil {
-			return v.String()
+			return number.String()
 		}
 		return f
+	})
+}
+
+// eachLeaf returns a copy of lists and maps in which every other value is what
+// change makes of it.
+func eachLeaf(value any, change func(leaf any) any) any {
+	switch v := value.(type) {
 	case []any:
 		list := make([]any, len(v))
 		for i, e := range v {
-			list[i] = FromPortable(e)
+			list[i] = eachLeaf(e, change)
 		}
 		return list
 	case map[string]any:
 		values := make(map[string]any, len(v))
 		for k, e := range v {
-			values[k] = FromPortable(e)
+			values[k] = eachLeaf(e, change)
 		}
 		return values
 	}
-	return value
+	return change(value)
 }
