@@ -182,23 +182,13 @@ func guestDisk(t *testing.T) string {
 		t.Skip("needs root: loop devices and mounts")
 	}
 	disktest.NeedTools(t, "mkfs.ext4", "blkid", "mount", "setsid", "sleep")
-	root := t.TempDir()
-	for _, dir := range []string{"dev", "etc", "proc", "run", "sys", "tmp", "usr"} {
-		if err := os.Mkdir(filepath.Join(root, dir), 0o755); err != nil {
-			t.Fatal(err)
-		}
-	}
+	root := tinyRoot(t, "usr")
 	for _, name := range []string{"bin", "lib", "lib64"} {
 		if err := os.Symlink("usr/"+name, filepath.Join(root, name)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := os.WriteFile(filepath.Join(root, "etc/os-release"), []byte("ID=tiny\nVERSION_ID=1\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	disk := disktest.New(t, 16*disktest.MiB)
-	disktest.Mkfs(t, disk, "mkfs.ext4", "-q", "-d", root)
-	return disk
+	return diskOf(t, root)
 }
 
 // childOptions are those of a bake that makes every call and whose guests have

@@ -2,7 +2,6 @@ package chroot
 
 import (
 	"os"
-	"path/filepath"
 	"slices"
 	"testing"
 
@@ -16,15 +15,7 @@ func TestPartitionsOfASmallImage(t *testing.T) {
 		t.Skip("needs root: loop devices and mounts")
 	}
 	disktest.NeedTools(t, "mkfs.ext4", "mkfs.vfat", "blkid", "mount")
-	root := t.TempDir()
-	for _, dir := range []string{"dev", "etc", "proc", "run", "sys", "tmp"} {
-		if err := os.Mkdir(filepath.Join(root, dir), 0o755); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := os.WriteFile(filepath.Join(root, "etc/os-release"), []byte("ID=tiny\nVERSION_ID=1\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	root := tinyRoot(t)
 	disk := disktest.Partitioned(t, 2048*disktest.MiB, `label: gpt
 size=124M, type=U
 size=3M, type=21686148-6449-6E6F-744E-656564454649

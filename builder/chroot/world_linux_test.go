@@ -37,8 +37,14 @@ func tinyDisk(t *testing.T) string {
 		t.Skip("needs root: loop devices and mounts")
 	}
 	disktest.NeedTools(t, "mkfs.ext4", "blkid", "mount")
+	return diskOf(t, tinyRoot(t))
+}
+
+// tinyRoot makes a folder with what a sandbox wants in a root, and more folders.
+func tinyRoot(t *testing.T, more ...string) string {
+	t.Helper()
 	root := t.TempDir()
-	for _, dir := range []string{"dev", "etc", "proc", "run", "sys", "tmp"} {
+	for _, dir := range append([]string{"dev", "etc", "proc", "run", "sys", "tmp"}, more...) {
 		if err := os.Mkdir(filepath.Join(root, dir), 0o755); err != nil {
 			t.Fatal(err)
 		}
@@ -46,6 +52,12 @@ func tinyDisk(t *testing.T) string {
 	if err := os.WriteFile(filepath.Join(root, "etc/os-release"), []byte("ID=tiny\nVERSION_ID=1\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	return root
+}
+
+// diskOf makes a disk with a small file system that holds the root.
+func diskOf(t *testing.T, root string) string {
+	t.Helper()
 	disk := disktest.New(t, 16*disktest.MiB)
 	disktest.Mkfs(t, disk, "mkfs.ext4", "-q", "-d", root)
 	return disk
